@@ -1,0 +1,1 @@
+"""Measurements. Timings are figures of one machine on one day; only ratios within a run travel."""

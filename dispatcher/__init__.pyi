@@ -1,0 +1,3 @@
+from dispatcher.client import Client as Client
+
+__version__: str

@@ -1,0 +1,107 @@
+"""The one place where concrete parts are put together."""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dispatcher.domain.catalogue import Catalogue
+from dispatcher.files.catalogue_file import load_catalogue
+from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.flow.expand import Expand
+from dispatcher.flow.submit import Submit
+from dispatcher.ledger.ledger import Ledger
+from dispatcher.mail.locale import Translations
+from dispatcher.mail.renderer import Renderer
+from dispatcher.queue.bell import Bell
+from dispatcher.queue.embedded import EmbeddedValkey
+from dispatcher.settings import Settings
+
+Clock = Callable[[], datetime]
+
+
+def system_clock() -> datetime:
+    """Now, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What the root holds: catalogue, templates, recipient lists. Needs no service."""
+
+    settings: Settings
+    catalogue: Catalogue
+    recipients: RecipientStore
+    renderer: Renderer
+
+    @property
+    def templates(self) -> Path:
+        """The folder of the templates."""
+        return self.settings.root / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """Everything that a command or a request may use."""
+
+    settings: Settings
+    project: Project
+    ledger: Ledger
+    bell: Bell
+    submit: Submit
+    expand: Expand
+    clock: Clock
+    rng: random.Random
+
+
+def open_project(settings: Settings, *, cached: bool = True) -> Project:
+    """Read the root.
+
+    Args:
+        settings: The settings in force.
+        cached: Whether recipient lists that were read before, and their last good versions, count;
+            `check` wants to see the files as they are.
+
+    Raises:
+        CatalogueInvalid: ``catalogue.yaml`` is missing or wrong.
+    """
+    templates = settings.root / "templates"
+    catalogue = load_catalogue(settings.root / "catalogue.yaml", templates=templates)
+    cache = settings.state_dir / "recipients.cache" if cached else None
+    recipients = RecipientStore(settings.root, cache=cache, audience_keys=catalogue.audience_keys)
+    renderer = Renderer(templates, Translations(settings.root))
+    return Project(settings, catalogue, recipients, renderer)
+
+
+def redis_url(settings: Settings) -> str:
+    """The Redis in force: the configured one, else the embedded one of the state folder."""
+    if settings.redis_url is not None:
+        return settings.redis_url.reveal()
+    return EmbeddedValkey.url(settings.state_dir)
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings, *, clock: Clock = system_clock, rng: random.Random | None = None
+) -> AsyncIterator[App]:
+    """Open the ledger and put the parts together; close them at the end.
+
+    Raises:
+        CatalogueInvalid: ``catalogue.yaml`` is missing or wrong.
+        ServiceUnreachable: The ledger cannot be opened.
+    """
+    project = open_project(settings)
+    ledger = await Ledger.open(settings.database_url.reveal(), clock=clock)
+    bell = Bell(redis_url(settings), token=secrets.token_hex)
+    try:
+        submit = Submit(project.catalogue, project.recipients, ledger, bell)
+        expand = Expand(project.catalogue, project.recipients, ledger, project.renderer, bell, clock)
+        yield App(settings, project, ledger, bell, submit, expand, clock, rng or random.SystemRandom())
+    finally:
+        await bell.close()
+        await ledger.close()

@@ -1,0 +1,14 @@
+"""Every command, in the order in which `dispatcher --help` lists them."""
+
+from __future__ import annotations
+
+from dispatcher.cli import (  # noqa: F401 - each registers its commands
+    check,
+    inspect,
+    render,
+    run,
+    send,
+    start,
+    token,
+    who,
+)

@@ -1,0 +1,142 @@
+"""``dispatcher worker``, ``serve`` and ``up``: the parts that keep running."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated
+
+import typer
+import uvloop
+
+from dispatcher.app import App, open_app
+from dispatcher.cli import output
+from dispatcher.cli.main import cli, settings_of
+from dispatcher.errors import Problem, SettingsInvalid
+from dispatcher.queue.embedded import EmbeddedValkey
+from dispatcher.settings import RelayAddress, Settings
+from dispatcher.smtp.catcher import Catcher
+from dispatcher.web.server import serve as serve_http
+from dispatcher.worker import Worker
+
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on; 0 lets the system choose.")]
+
+
+@cli.command(epilog="Example: DISPATCHER_SMTP_URL=smtp://mail.example.com dispatcher worker")
+def worker(ctx: typer.Context) -> None:
+    """Send what is due, until stopped; needs DISPATCHER_SMTP_URL."""
+    settings = settings_of(ctx)
+    relay = settings.smtp
+    if relay is None:
+        fix = "set it, like smtp://user:password@host:587, or try `dispatcher up`, which catches all mail"
+        raise SettingsInvalid(Problem("DISPATCHER_SMTP_URL", "is not set, so no mail can be sent", fix))
+
+    async def run(stop: asyncio.Event) -> None:
+        async with redis_ready(settings) as revive, open_app(settings) as app:
+            await Worker(app, relay, revive).run(stop, lambda: output.say(f"Working; mail goes to {relay}."))
+
+    _until_stopped(run)
+
+
+@cli.command(epilog="Example: dispatcher serve --port 8080")
+def serve(ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8025) -> None:
+    """Take events over HTTP, until stopped."""
+    settings = settings_of(ctx)
+
+    async def run(stop: asyncio.Event) -> None:
+        async with open_app(settings) as app:
+            await serve_http(app, host, port, stop, _announce)
+
+    _until_stopped(run)
+
+
+@cli.command(epilog="Example: dispatcher up --port 0")
+def up(ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8025) -> None:
+    """Run a worker and the HTTP interface together, with all that they need.
+
+    Without DISPATCHER_REDIS_URL a Valkey is started beside them; without DISPATCHER_SMTP_URL mail is
+    caught in a Maildir under the state folder and nothing leaves the machine.
+    """
+    settings = settings_of(ctx)
+
+    async def run(stop: asyncio.Event) -> None:
+        async with redis_ready(settings) as revive, relay_ready(settings) as relay, open_app(settings) as app:
+            await _both(app, Worker(app, relay, revive), (host, port), stop)
+
+    _until_stopped(run)
+
+
+async def _both(app: App, work: Worker, at: tuple[str, int], stop: asyncio.Event) -> None:
+    """Both until one ends; then the other is stopped as well."""
+
+    async def guarded(part: Awaitable[None]) -> None:
+        try:
+            await part
+        finally:
+            stop.set()
+
+    async with asyncio.TaskGroup() as parts:
+        parts.create_task(guarded(work.run(stop)))
+        parts.create_task(guarded(serve_http(app, *at, stop, _announce)))
+
+
+@asynccontextmanager
+async def redis_ready(settings: Settings) -> AsyncIterator[Callable[[], Awaitable[object]] | None]:
+    """The embedded Valkey, unless another Redis is configured; yields what starts it again."""
+    if settings.redis_url is not None:
+        yield None
+        return
+    valkey = EmbeddedValkey(settings.state_dir)
+    await asyncio.to_thread(valkey.start)
+    try:
+        yield lambda: asyncio.to_thread(valkey.start)
+    finally:
+        await asyncio.to_thread(valkey.stop)
+
+
+@asynccontextmanager
+async def relay_ready(settings: Settings) -> AsyncIterator[RelayAddress]:
+    """The SMTP server that is configured, else the catcher."""
+    if settings.smtp is not None:
+        yield settings.smtp
+        return
+    async with AsyncExitStack() as stack:
+        maildir = settings.state_dir / "mail"
+        catcher = Catcher(maildir)
+        relay = await asyncio.to_thread(catcher.start)
+        stack.callback(catcher.stop)
+        output.say(
+            f"DISPATCHER_SMTP_URL is not set: mail is caught in {maildir}, and none leaves this machine."
+        )
+        yield relay
+
+
+def _announce(url: str) -> None:
+    output.show(f"Listening on {url}")
+
+
+def _until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends the process at once."""
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def heard(number: int) -> None:
+            if stop.is_set():
+                signal.signal(number, signal.SIG_DFL)
+                signal.raise_signal(number)
+            output.say("Stopping; what is on its way is finished first.")
+            stop.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, heard, number)
+        await run(stop)
+
+    try:
+        uvloop.run(main())
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None

@@ -1,0 +1,56 @@
+"""``dispatcher init`` and ``demo``: the first steps."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dispatcher.cli import output
+from dispatcher.cli.demo import run_demo
+from dispatcher.cli.main import cli, settings_of
+from dispatcher.errors import InvalidInput, Problem
+
+PARTS = ("catalogue.yaml", "templates", "recipients", "docs/schemas")
+
+
+def starter() -> Path:
+    """The folder with the catalogue, templates and sample recipients that travel with the program."""
+    package = Path(__file__).resolve().parent.parent
+    packed = package / "starter"
+    return packed if packed.is_dir() else package.parent
+
+
+@cli.command(epilog="Example: dispatcher init mycloud && dispatcher --root mycloud check")
+def init(
+    folder: Annotated[
+        Path, typer.Argument(help="The folder to lay out; it must be new or empty.", metavar="DIR")
+    ],
+) -> None:
+    """Lay out a new root: catalogue, templates and sample recipient lists."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInput(Problem(str(folder), "is there and not empty", "name a new folder"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in PARTS:
+            source, target = starter() / part, folder / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copytree(source, target) if source.is_dir() else shutil.copyfile(source, target)
+        (folder / ".gitignore").write_text(".dispatcher/\n.env\n", encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(
+            Problem(str(folder), f"cannot be written: {error.strerror}", "name another folder")
+        ) from None
+    output.say(f"Laid out {folder}. Next: dispatcher --root {folder} check")
+
+
+@cli.command(epilog="Example: dispatcher demo")
+def demo(ctx: typer.Context) -> None:
+    """Send one event of every type to the instances of the root, into a mailbox on this machine.
+
+    Real parts all the way, and nothing leaves the machine: whatever SMTP server, Redis or database is
+    configured is left alone. The captured mails are shown by index.html under the state folder.
+    """
+    raise typer.Exit(run_demo(settings_of(ctx)))

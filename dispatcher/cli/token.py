@@ -1,0 +1,81 @@
+"""``dispatcher token``: who may use the HTTP interface."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Annotated
+
+import typer
+
+from dispatcher.cli import output
+from dispatcher.cli.choices import Json
+from dispatcher.cli.inspect import with_ledger
+from dispatcher.cli.main import cli
+from dispatcher.environment import SCOPES
+from dispatcher.errors import EventInvalid, Problem
+from dispatcher.flow.tokens import new_token
+from dispatcher.ledger.ledger import Ledger
+
+token = typer.Typer(help="Make, list and revoke the tokens of the HTTP interface.", no_args_is_help=True)
+cli.add_typer(token, name="token")
+
+Name = Annotated[str, typer.Argument(help="What the token is for: letters, digits, . _ -")]
+
+
+@token.command(epilog="Example: dispatcher token new billing --scope send")
+def new(
+    ctx: typer.Context,
+    name: Name,
+    scope: Annotated[str, typer.Option(help="Comma-separated: send, read, admin.")] = "send,read",
+    json: Json = False,
+) -> None:
+    """Make a token and print it, once; only its hash is kept. It is in force at once."""
+    scopes = frozenset(part.strip() for part in scope.split(",") if part.strip())
+    if not scopes or not scopes <= set(SCOPES):
+        raise EventInvalid(Problem("--scope", f"{scope[:60]!r} cannot be given", f"use {', '.join(SCOPES)}"))
+    text, sha256 = new_token(secrets.token_urlsafe)
+
+    async def work(ledger: Ledger) -> None:
+        await ledger.tokens.add(name, sha256, scopes)
+
+    with_ledger(ctx, work)
+    if json:
+        output.print_json({"name": name, "scopes": sorted(scopes), "token": text})
+    else:
+        output.show(text)
+        output.say(f"This is the token {name!r}; it is shown this once. Send it as: Authorization: Bearer …")
+
+
+@token.command("list", epilog="Example: dispatcher token list --json")
+def list_(ctx: typer.Context, json: Json = False) -> None:
+    """List all tokens, revoked ones too."""
+
+    async def work(ledger: Ledger) -> None:
+        found = await ledger.tokens.list()
+        rows = [
+            (
+                one.name,
+                " ".join(sorted(one.scopes)),
+                output.moment(one.created_at),
+                output.moment(one.revoked_at),
+            )
+            for one in found
+        ]
+        if json:
+            keys = ("name", "scopes", "created_at", "revoked_at")
+            output.print_json([dict(zip(keys, row, strict=True)) for row in rows])
+        else:
+            output.show_table(("NAME", "SCOPES", "CREATED", "REVOKED"), rows)
+
+    with_ledger(ctx, work)
+
+
+@token.command(epilog="Example: dispatcher token revoke billing")
+def revoke(ctx: typer.Context, name: Name) -> None:
+    """Refuse a token from now on."""
+
+    async def work(ledger: Ledger) -> None:
+        await ledger.tokens.revoke(name)
+
+    with_ledger(ctx, work)
+    output.say(f"The token {name!r} is revoked.")

@@ -1,0 +1,101 @@
+"""Waiting for what becomes of an event, with a progress bar."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from dispatcher.app import App
+from dispatcher.domain.delivery import FINAL, Status
+from dispatcher.domain.event import Event, EventStatus
+from dispatcher.ledger.deliveries import Filter
+from dispatcher.worker import ALIVE_WITHIN
+
+POLL_SECONDS = 0.1
+#: How long a worker may take to show itself before we say that none is running.
+WORKER_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """What waiting came to.
+
+    Attributes:
+        done: Whether nothing more will happen to any delivery by itself.
+        failed: How many deliveries failed.
+        unreachable: Whether it is a service that keeps the rest from going out.
+        why: Why it is not done; empty if it is.
+    """
+
+    done: bool
+    failed: int = 0
+    unreachable: bool = False
+    why: str = ""
+
+
+async def wait_for(app: App, event_id: str, timeout: float, *, quiet: bool) -> Waited:  # noqa: ASYNC109 - the user's own
+    """Wait until every delivery of an event has its outcome, is put off, or the time is up.
+
+    Args:
+        app: The open application.
+        event_id: The event.
+        timeout: Seconds to wait at most.
+        quiet: Whether to leave out the progress bar.
+    """
+    began = time.monotonic()
+    columns = (TextColumn("Sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+        bar = progress.add_task("send", total=None)
+        while True:
+            event = await app.ledger.events.get(event_id)
+            total = sum(event.counts.values())
+            ended = sum(number for status, number in event.counts.items() if status in FINAL)
+            progress.update(bar, total=total or None, completed=ended)
+            waited = await _verdict(app, event, time.monotonic() - began)
+            if waited is None and time.monotonic() - began >= timeout:
+                waited = Waited(False, why=f"{total - ended or 'some'} deliveries are still on their way")
+            if waited is not None:
+                return waited
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def _verdict(app: App, event: Event, seconds: float) -> Waited | None:
+    """What can be said now; None while there is still something to wait for."""
+    if event.status in {EventStatus.RECORDED, EventStatus.FAILED}:
+        failed = event.status is EventStatus.FAILED
+        return Waited(done=True, failed=int(failed))
+    counts = event.counts
+    if event.status is EventStatus.EXPANDED and all(status in FINAL for status in counts):
+        return Waited(done=True, failed=counts.get(Status.FAILED, 0) + counts.get(Status.HELD, 0))
+    put_off = {Status.DEFERRED, Status.UNCERTAIN}
+    if event.status is EventStatus.EXPANDED and all(status in FINAL | put_off for status in counts):
+        return await _put_off(app, event, counts)
+    if seconds > WORKER_SECONDS and not await app.ledger.workers.alive(ALIVE_WITHIN):
+        text = "no worker is running. The event is safe and goes out once one does: dispatcher up"
+        return Waited(False, unreachable=True, why=text)
+    return None
+
+
+async def _put_off(app: App, event: Event, counts: Mapping[Status, int]) -> Waited:
+    """What is left was put off; waiting on would be waiting for minutes or hours."""
+    left = [
+        delivery
+        for status in (Status.DEFERRED, Status.UNCERTAIN)
+        for delivery in await app.ledger.deliveries.list(
+            Filter(event=event.id, status=status), limit=100, with_attempts=True
+        )
+    ]
+    last = [delivery.attempts[-1] for delivery in left if delivery.attempts]
+    unreachable = bool(last) and all(attempt.reason == "relay_unreachable" for attempt in last)
+    due = min((delivery.next_try_at for delivery in left if delivery.next_try_at), default=None)
+    when = f"; next try at {due:%H:%M:%S} UTC" if due else ""
+    reply = f" ({last[0].reply})" if last else ""
+    number = sum(number for status, number in counts.items() if status not in FINAL)
+    what = "the SMTP server cannot be reached, so " if unreachable else ""
+    why = f"{what}{number} deliveries are put off{reply}{when}. `dispatcher explain {event.id}` tells more."
+    return Waited(False, failed=counts.get(Status.FAILED, 0), unreachable=unreachable, why=why)

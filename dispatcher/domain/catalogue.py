@@ -1,0 +1,207 @@
+"""The catalogue: every communication type, its banner, its audience and its fields.
+
+These models mirror ``catalogue.yaml``; its JSON Schema is made from them. What one entry alone can show to
+be wrong is checked here; what needs two entries is checked in `dispatcher.domain.coherence`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
+
+from dispatcher.domain.address import AddressInvalid, canonical
+from dispatcher.domain.delivery import Lane, OnUncertain
+from dispatcher.domain.language import LANGUAGES, Language
+from dispatcher.domain.model import Model
+
+Role = Literal["admins", "global_admins", "recipients", "users", "partners", "contact"]
+#: What an audience may name. ``admins`` means system admins and global admins (policy, section 6).
+AudienceRole = Literal["admins", "recipients", "users", "partners", "contact"]
+Kind = Literal[
+    "text",
+    "paragraphs",
+    "datetime",
+    "date",
+    "duration",
+    "url",
+    "integer",
+    "boolean",
+    "choice",
+    "list",
+    "table",
+    "address",
+]
+Channel = Literal["mail", "admin-centre", "in-product"]
+
+Line = Annotated[
+    str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")
+]
+Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
+TypeKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=60)]
+FieldKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
+TemplateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
+
+
+def _address(text: str) -> str:
+    try:
+        return canonical(text)
+    except AddressInvalid as error:
+        raise ValueError(f"{text[:80]!r} {error}") from None
+
+
+Address = Annotated[
+    str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email", "maxLength": 254})
+]
+
+
+class Palette(Model):
+    """A background and the text on it."""
+
+    background: Colour
+    text: Colour
+
+
+class Banner(Palette):
+    """The coloured head of a mail: the signal that is seen first.
+
+    Attributes:
+        label: Its name for people.
+        dark: The same signal where the reader's client is dark.
+        cue: A glyph beside the label; decoration, never the only signal.
+    """
+
+    label: Line
+    dark: Palette
+    cue: Annotated[str, StringConstraints(min_length=1, max_length=2)]
+
+
+class Sender(Model):
+    """Who a mail comes from."""
+
+    address: Address
+    name: Line
+
+
+class Service(Model):
+    """The cloud application that the mails speak of."""
+
+    name: Line
+    support_url: str | None = None
+
+
+class FieldSpec(Model):
+    """One fact that an event of a type carries.
+
+    Attributes:
+        label: What the fact is called in a mail.
+        help: What to put there, for whoever writes an event.
+        example: A value to show the mail with; dates relative to the moment of use (``+14d 22:00``).
+        default: The value when an event gives none.
+        choices: For kind ``choice``: the allowed values, each with its label.
+        items: For kind ``list``: the kind of each item.
+        columns: For kind ``table``: each column's key and specification.
+        after: For kinds ``datetime`` and ``date``: the field that this one must come after.
+    """
+
+    kind: Kind
+    label: Line
+    required: bool = False
+    help: str = ""
+    example: Any = None
+    default: Any = None
+    choices: dict[str, Line] = {}
+    items: Literal["text", "datetime", "date", "url"] = "text"
+    columns: dict[FieldKey, Column] = {}
+    after: FieldKey | None = None
+
+
+class Column(Model):
+    """One column of a field of kind ``table``."""
+
+    label: Line
+    kind: Literal["text", "paragraphs", "datetime", "date", "url", "integer"] = "text"
+    required: bool = True
+
+
+FieldSpec.model_rebuild()
+
+
+class Audience(Model):
+    """Who gets a type by mail.
+
+    Attributes:
+        roles: The roles of the instance's file; empty for nobody.
+        nobody: Why the policy mails nobody; required when `roles` is empty.
+        told: Types of the same thread; with a thread, exactly those who were sent one of these get the
+            mail, and `roles` count only for an event without a thread.
+    """
+
+    roles: list[AudienceRole] = []
+    nobody: str = ""
+    told: list[TypeKey] = []
+
+
+class Becomes(Model):
+    """An event that, when a boolean field is true, is treated as another type."""
+
+    type: TypeKey
+    when: FieldKey
+
+
+class MailWhen(Model):
+    """Mail goes out only when an optional field is given; until then the event is recorded."""
+
+    field: FieldKey
+    otherwise: Line
+
+
+class CommunicationType(Model):
+    """What is announced, how it looks and who is told.
+
+    Attributes:
+        subject: Text with ``{field}`` placeholders; also ``{instance}`` and ``{service}``.
+        template: The name of ``templates/<name>.html.j2`` and ``templates/<name>.txt.j2``.
+        optional: Whether a recipient may opt out.
+        languages: The languages it is written in; the first is used for everybody else.
+        group_by: One mail per instance, or one per person that lists their affected instances.
+    """
+
+    title: Line
+    description: str = ""
+    banner: str | None
+    audience: Audience
+    subject: Line
+    template: TemplateName
+    fields: dict[FieldKey, FieldSpec]
+    lane: Lane = Lane.NORMAL
+    optional: bool = False
+    languages: Annotated[list[Language], Field(min_length=1)] = list(LANGUAGES)
+    on_uncertain: OnUncertain = OnUncertain.RESEND
+    group_by: Literal["instance", "person"] = "instance"
+    channels: list[Channel] = ["mail", "admin-centre"]
+    becomes: Becomes | None = None
+    mail_when: MailWhen | None = None
+
+    def language_for(self, wanted: str) -> str:
+        """The language a reader of `wanted` gets this type in."""
+        return wanted if wanted in self.languages else self.languages[0]
+
+
+class Catalogue(Model):
+    """The whole of ``catalogue.yaml``.
+
+    Attributes:
+        senders: ``default`` for everybody, ``partners`` for partners of record.
+    """
+
+    version: Literal[1]
+    service: Service
+    senders: dict[Literal["default", "partners"], Sender]
+    banners: dict[TypeKey, Banner]
+    types: dict[TypeKey, CommunicationType]
+
+    @property
+    def audience_keys(self) -> frozenset[str]:
+        """The words that ``only`` and ``except`` of a notification list may use."""
+        return frozenset(self.types) | frozenset(self.banners)

@@ -1,0 +1,208 @@
+"""A delivery: one mail of one event to one person about one instance, and what became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Lane(StrEnum):
+    """How soon a delivery must leave; each lane has a queue of its own."""
+
+    URGENT = "urgent"
+    NORMAL = "normal"
+    BULK = "bulk"
+
+
+class Status(StrEnum):
+    """Where a delivery stands. The same words label the API, the CLI and the docs."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    HELD = "held"
+
+
+#: Nothing more happens to a delivery in one of these by itself.
+FINAL = frozenset(
+    {Status.SENT, Status.FAILED, Status.SUPPRESSED, Status.CANCELLED, Status.EXPIRED, Status.HELD}
+)
+#: A worker may claim a delivery in one of these once its `next_try_at` has come.
+DUE = (Status.QUEUED, Status.DEFERRED, Status.UNCERTAIN)
+
+
+class OnUncertain(StrEnum):
+    """What to do when nobody can know whether the server took the message."""
+
+    RESEND = "resend"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a person gets a mail.
+
+    Attributes:
+        role: ``admins``, ``global_admins``, ``recipients``, ``users``, ``partners``, ``contact``
+            or ``thread``.
+        at: Where that is written: ``recipients/contoso-prod.yaml:10``, or the event's field or thread.
+    """
+
+    role: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one try to send one message came to.
+
+    Attributes:
+        status: ``SENT``, ``DEFERRED`` (try again), ``FAILED`` (never) or ``UNCERTAIN``.
+        reason: One of `OUTCOME_REASONS`.
+        code: The SMTP reply code, if a reply came.
+        enhanced_code: The enhanced status code of RFC 3463 (``5.1.1``), if the reply had one.
+        reply: The reply's text, or what happened instead; at most 500 characters.
+    """
+
+    status: Status
+    reason: str
+    code: int | None = None
+    enhanced_code: str | None = None
+    reply: str = ""
+
+
+#: The closed set of reasons an outcome may give.
+OUTCOME_REASONS = frozenset(
+    {
+        "accepted",  # the server's 250 after the final dot
+        "refused_temporarily",  # a 4xx reply to MAIL, RCPT or DATA
+        "refused_permanently",  # a 5xx reply to MAIL, RCPT or DATA
+        "relay_unreachable",  # no connection, no TLS, no greeting, a refused log-in, 421, a lost session
+        "lost_after_data",  # the connection was lost, or time ran out, once DATA had begun
+        "lease_expired",  # the worker that was sending it went away
+        "unsendable",  # the message could not be built for this person
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try, as the ledger keeps it."""
+
+    at: datetime
+    status: Status
+    reason: str
+    code: int | None
+    enhanced_code: str | None
+    reply: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery as `expand` makes it.
+
+    Attributes:
+        instance: The instance it is about; for a mail that groups several, the first of them.
+        instances: All instances it is about.
+        address: Where it goes, in its canonical form.
+        variant: The key of the rendered content in `NewVariant.key`.
+        sender: The key of the sender in the catalogue.
+    """
+
+    instance: str
+    instances: tuple[str, ...]
+    address: str
+    name: str | None
+    language: str
+    time_zone: str
+    reasons: tuple[Reason, ...]
+    variant: str
+    sender: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewVariant:
+    """Content that was rendered once for everybody who reads the same thing.
+
+    Attributes:
+        key: Unique within the event.
+        subject: The subject line, decoded.
+        content: What `dispatcher.mail` needs to finish a message for one person; opaque bytes.
+        template: The template's name and the version of its bytes: ``maintenance@3f2a9c1e``.
+    """
+
+    key: str
+    subject: str
+    content: bytes
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery as the ledger holds it.
+
+    Attributes:
+        id: Unique; random letters and digits.
+        attempts: Oldest first; empty where a query does not ask for them.
+        next_try_at: When a worker may claim it, or None when nothing more will be tried.
+        uncertain: True if it ever was in `Status.UNCERTAIN`.
+    """
+
+    id: str
+    event: str
+    type: str
+    instance: str
+    instances: tuple[str, ...]
+    address: str
+    name: str | None
+    language: str
+    time_zone: str
+    reasons: tuple[Reason, ...]
+    sender: str
+    lane: Lane
+    status: Status
+    reason: str
+    message_id: str
+    subject: str
+    template: str
+    tries: int
+    next_try_at: datetime | None
+    uncertain: bool
+    created_at: datetime
+    updated_at: datetime
+    attempts: tuple[Attempt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this worker may now send, until its lease runs out.
+
+    Attributes:
+        variant: The ledger's id of the content, the same for all that share it.
+        fence: Rises with every claim; an outcome written with an older one is refused.
+        created_at: When the delivery was made; its message's Date.
+        tries: How many tries came before this one.
+    """
+
+    id: str
+    event: str
+    type: str
+    instance: str
+    address: str
+    name: str | None
+    language: str
+    sender: str
+    lane: Lane
+    message_id: str
+    variant: int
+    fence: int
+    tries: int
+    created_at: datetime
+    on_uncertain: OnUncertain

@@ -1,0 +1,86 @@
+"""An event: what an upstream system said, and what was made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from dispatcher.domain.delivery import Lane, Status
+
+
+class EventStatus(StrEnum):
+    """Where an event stands."""
+
+    ACCEPTED = "accepted"  # committed; its audience is not yet resolved
+    EXPANDED = "expanded"  # its deliveries are in the ledger
+    RECORDED = "recorded"  # kept, and nobody is mailed; `Event.reason` says why
+    FAILED = "failed"  # its content could not be rendered; `Event.reason` says why
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which instances an event is about.
+
+    Attributes:
+        kind: ``instances`` (the named ones), ``region``, ``all``, or ``thread`` (those of the thread).
+        values: The instances' ids, or the one region; empty for ``all`` and ``thread``.
+    """
+
+    kind: Literal["instances", "region", "all", "thread"]
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that was checked against the catalogue and may be committed.
+
+    Attributes:
+        type: The type as upstream named it.
+        effective_type: The type it is treated as (``security-update`` with downtime becomes
+            ``planned-maintenance``); otherwise the same.
+        fields: Plain JSON values, as given, already checked.
+        fingerprint: A hash of what the caller said, to tell a repeat from a conflict.
+        record_only: Why nobody will be mailed, or an empty string.
+    """
+
+    source: str
+    external_id: str
+    type: str
+    effective_type: str
+    lane: Lane
+    selection: Selection
+    thread: str | None
+    fields: Mapping[str, Any]
+    fingerprint: str
+    time: datetime | None = None
+    record_only: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as the ledger holds it.
+
+    Attributes:
+        id: Ours, unique, fit for a URL.
+        external_id: The id that upstream gave it, unique within `source`.
+        counts: How many deliveries stand where; empty before it is expanded.
+    """
+
+    id: str
+    source: str
+    external_id: str
+    type: str
+    effective_type: str
+    lane: Lane
+    selection: Selection
+    thread: str | None
+    fields: Mapping[str, Any]
+    time: datetime | None
+    accepted_at: datetime
+    status: EventStatus
+    reason: str
+    warnings: tuple[str, ...] = ()
+    counts: Mapping[Status, int] = field(default_factory=dict)

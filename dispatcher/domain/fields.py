@@ -1,0 +1,109 @@
+"""The fields of an event: checked against its communication type, all problems at once."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from dispatcher.domain import moment
+from dispatcher.domain.catalogue import CommunicationType, FieldSpec
+from dispatcher.domain.values import ValueInvalid, expected, parse_value
+from dispatcher.errors import Problem
+
+
+def parse_fields(
+    spec: CommunicationType, given: Mapping[str, Any], *, partial: bool = False
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Every field of `spec` with its typed value, None where an optional one is missing.
+
+    Args:
+        spec: The communication type.
+        given: Plain JSON values by field.
+        partial: Whether required fields may be missing (`who` asks about an event that is not there yet).
+
+    Returns:
+        The values, and everything that is wrong with them; use the values only if nothing is.
+    """
+    problems = list(_unknown(spec, given))
+    values: dict[str, Any] = {}
+    for key, field in spec.fields.items():
+        value = given.get(key)
+        value = field.default if value is None else value
+        values[key] = None
+        if value is None:
+            if field.required and not partial:
+                problems.append(_problem(key, "is missing", expected(field)))
+            continue
+        try:
+            values[key] = parse_value(field, value)
+        except ValueInvalid as error:
+            what, fix = (*error.args, expected(field))[:2]
+            problems.append(_problem(key, what, fix))
+    return values, problems + list(_disordered(spec, values))
+
+
+def resolve_examples(value: Any, now: datetime) -> Any:
+    """An example or default as an event would carry it: relative moments made absolute."""
+    if isinstance(value, str) and moment.is_relative(value):
+        return moment.resolve_relative(value, now).isoformat()
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: resolve_examples(item, now) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [resolve_examples(item, now) for item in value]
+    return value
+
+
+def sample(spec: CommunicationType, now: datetime) -> dict[str, Any]:
+    """The field values of the type's examples, as an event sent at `now` would carry them."""
+    return {
+        key: _as_kind(field, resolve_examples(field.example, now))
+        for key, field in spec.fields.items()
+        if field.example is not None
+    }
+
+
+def from_text(field: FieldSpec, text: str) -> Any:
+    """What was typed after ``--set key=`` as a plain JSON value; left as text where it cannot be."""
+    if field.kind == "integer" and re.fullmatch(r"[+-]?\d{1,18}", text.strip()):
+        return int(text)
+    if field.kind == "boolean" and text.strip().lower() in {"true", "false", "yes", "no"}:
+        return text.strip().lower() in {"true", "yes"}
+    if field.kind == "list":
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+def _as_kind(field: FieldSpec, value: Any) -> Any:
+    """A relative example is a moment; a field of kind ``date`` wants its day."""
+    if field.kind == "date" and isinstance(value, str):
+        return value[:10]
+    return value
+
+
+def _problem(key: str, what: str, fix: str) -> Problem:
+    return Problem(where=f"fields.{key}", what=what, fix=fix, key=key)
+
+
+def _unknown(spec: CommunicationType, given: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in given:
+        if key not in spec.fields:
+            close = difflib.get_close_matches(str(key), spec.fields, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(spec.fields)}"
+            yield _problem(str(key)[:60], "is no field of this type", hint.removesuffix("?"))
+
+
+def _disordered(spec: CommunicationType, values: Mapping[str, Any]) -> Iterator[Problem]:
+    for key, field in spec.fields.items():
+        if field.after is None or values.get(key) is None or values.get(field.after) is None:
+            continue
+        if values[key] <= values[field.after]:
+            yield _problem(
+                key,
+                f"{values[key].isoformat()} is not after {field.after} {values[field.after].isoformat()}",
+                f"give a moment after {field.after}",
+            )

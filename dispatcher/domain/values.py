@@ -1,0 +1,227 @@
+"""One value of a field: from plain JSON to what a template may show.
+
+=========== ==================================== ===========================================
+kind        arrives as                           becomes
+=========== ==================================== ===========================================
+text        text on one line                     str
+paragraphs  text; a blank line parts paragraphs  tuple of str
+datetime    ISO 8601 with offset                 aware datetime
+date        ``2027-03-06``                       date
+duration    ``PT2H30M`` or ``2h 30m``            timedelta
+url         http or https                        str
+integer     whole number                         int
+boolean     true or false                        bool
+choice      one of the field's keys              str
+list        list of texts, date-times, …         tuple
+table       list of objects, one per row         tuple of dicts
+address     mail address                         str
+=========== ==================================== ===========================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from dispatcher.domain import moment
+from dispatcher.domain.address import AddressInvalid, canonical
+from dispatcher.domain.catalogue import Column, FieldSpec
+
+MAX_TEXT = 500
+MAX_PARAGRAPHS = 20_000
+MAX_ITEMS = 200
+MAX_URL = 2_000
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE_BUT_NEWLINE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class ValueInvalid(ValueError):  # noqa: N818
+    """A value is wrong: `args` are what is wrong and, where it can be said, what would be right."""
+
+
+def parse_value(field: FieldSpec | Column, value: Any) -> Any:
+    """One value as the type that its kind says.
+
+    Raises:
+        ValueInvalid: With what is wrong and, as a second argument, what would be right.
+    """
+    if isinstance(field, FieldSpec):
+        if field.kind == "choice":
+            return _choice(field, value)
+        if field.kind == "list":
+            return tuple(_items(value, _PARSERS[field.items]))
+        if field.kind == "table":
+            return tuple(_items(value, lambda row: _row(field.columns, row)))
+    return _PARSERS[field.kind](value)
+
+
+def expected(field: FieldSpec | Column) -> str:
+    """What would be right, in a few words."""
+    if isinstance(field, FieldSpec) and field.kind == "choice":
+        return f"give one of {', '.join(field.choices)}"
+    if isinstance(field, FieldSpec) and field.kind == "table":
+        return f"give a list of objects with {', '.join(field.columns)}"
+    return {
+        "text": f"give text on one line, at most {MAX_TEXT} characters",
+        "paragraphs": f"give text, at most {MAX_PARAGRAPHS} characters, paragraphs parted by a blank line",
+        "datetime": "give a date and time with offset, like 2027-03-06T22:00+01:00 or 2027-03-06T21:00Z",
+        "date": "give a date like 2027-03-06",
+        "duration": "give a duration like PT2H30M or 2h 30m",
+        "url": "give an address that begins with https:// or http://",
+        "integer": "give a whole number",
+        "boolean": "give true or false",
+        "list": f"give a list of at most {MAX_ITEMS} entries",
+        "address": "give one mail address, like name@example.com",
+    }[field.kind]
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueInvalid(f"is {_kind_of(value)}, not text")
+    text = value.strip()
+    if not text:
+        raise ValueInvalid("is empty")
+    if len(text) > MAX_TEXT:
+        raise ValueInvalid(f"is {len(text)} characters long")
+    if _UNPRINTABLE.search(text):
+        raise ValueInvalid("holds a line break or another control character")
+    return text
+
+
+def _paragraphs(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        raise ValueInvalid(f"is {_kind_of(value)}, not text")
+    value = value.replace("\r\n", "\n").replace("\t", " ").strip()
+    if not value:
+        raise ValueInvalid("is empty")
+    if len(value) > MAX_PARAGRAPHS:
+        raise ValueInvalid(f"is {len(value)} characters long")
+    if _UNPRINTABLE_BUT_NEWLINE.search(value):
+        raise ValueInvalid("holds control characters")
+    return tuple(" ".join(part.split()) for part in re.split(r"\n[ ]*\n", value) if part.strip())
+
+
+def _datetime(value: Any) -> datetime:
+    if isinstance(value, str):
+        try:
+            return moment.parse_datetime(value.strip())
+        except ValueError as error:
+            if str(error).startswith(("has no", "is not in")):
+                raise ValueInvalid(f"{value[:40]!r} {error}") from None
+    raise ValueInvalid(f"{_shown(value)} is no date and time")
+
+
+def _date(value: Any) -> date:
+    try:
+        if isinstance(value, str) and len(value.strip()) == 10:
+            return date.fromisoformat(value.strip())
+    except ValueError:
+        pass
+    raise ValueInvalid(f"{_shown(value)} is no date")
+
+
+def _duration(value: Any) -> Any:
+    try:
+        return moment.parse_duration(value)
+    except (ValueError, AttributeError, TypeError):
+        raise ValueInvalid(f"{_shown(value)} is no duration up to ten years") from None
+
+
+def _url(value: Any) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    plain = not re.search(r"[\s<>\"'\\^`{|}\x00-\x1f\x7f-\x9f]", text) and len(text) <= MAX_URL
+    if not (host and plain and parts.scheme in {"http", "https"} and not parts.username):
+        raise ValueInvalid(f"{_shown(value)} is no web address")
+    return text
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise ValueInvalid(f"{_shown(value)} is no whole number")
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueInvalid(f"{_shown(value)} is neither true nor false")
+    return value
+
+
+def _mail_address(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueInvalid(f"is {_kind_of(value)}, not a mail address")
+    try:
+        return canonical(value.strip())
+    except AddressInvalid as error:
+        raise ValueInvalid(f"{_shown(value)} {error}") from None
+
+
+def _choice(field: FieldSpec, value: Any) -> str:
+    if not isinstance(value, str) or value not in field.choices:
+        raise ValueInvalid(f"{_shown(value)} is none of the choices")
+    return value
+
+
+def _items(value: Any, parser: Callable[[Any], Any]) -> Iterator[Any]:
+    if not isinstance(value, list):
+        raise ValueInvalid(f"is {_kind_of(value)}, not a list")
+    if not 0 < len(value) <= MAX_ITEMS:
+        raise ValueInvalid(f"has {len(value)} entries")
+    for number, item in enumerate(value, 1):
+        try:
+            yield parser(item)
+        except ValueInvalid as error:
+            raise ValueInvalid(f"entry {number}: {error.args[0]}", *error.args[1:]) from None
+
+
+def _row(columns: Mapping[str, Column], row: Any) -> dict[str, Any]:
+    if not isinstance(row, dict):
+        raise ValueInvalid(f"is {_kind_of(row)}, not an object")
+    if unknown := sorted(set(map(str, row)) - set(columns)):
+        raise ValueInvalid(f"has no column {unknown[0][:60]!r}", f"the columns are {', '.join(columns)}")
+    values: dict[str, Any] = {}
+    for key, column in columns.items():
+        if row.get(key) is None:
+            if column.required:
+                raise ValueInvalid(f"lacks {key!r}", expected(column))
+            values[key] = None
+            continue
+        try:
+            values[key] = parse_value(column, row[key])
+        except ValueInvalid as error:
+            raise ValueInvalid(f"{key}: {error.args[0]}", *(error.args[1:] or (expected(column),))) from None
+    return values
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    kinds = ((str, "text"), ((int, float), "a number"), (dict, "an object"), (list, "a list"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "nothing")
+
+
+def _shown(value: Any) -> str:
+    """The value as an error may quote it: short, and with its control characters escaped."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+_PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "text": _text,
+    "paragraphs": _paragraphs,
+    "datetime": _datetime,
+    "date": _date,
+    "duration": _duration,
+    "url": _url,
+    "integer": _integer,
+    "boolean": _boolean,
+    "address": _mail_address,
+}

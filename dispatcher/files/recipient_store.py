@@ -1,0 +1,125 @@
+"""All instances under ``recipients/``: read when they change, never lost to a slip.
+
+A file that cannot be used is set aside with its problems, and its last good version stays in force, also in
+other processes and after a restart. A file that is deleted takes its instance with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+import orjson
+
+from dispatcher.domain.instance import Instance
+from dispatcher.errors import Problem
+from dispatcher.files.claims import Entry, FileProblem, settle
+from dispatcher.files.folder import NEVER, Listing, list_folder
+from dispatcher.files.recipient_cache import Cached, RecipientCache, Version
+from dispatcher.files.recipient_version import read_version
+
+FOLDER = "recipients"
+
+
+class RecipientStore:
+    """The instances in force."""
+
+    def __init__(self, root: Path, *, cache: Path | None, audience_keys: frozenset[str]) -> None:
+        """Open the folder ``recipients`` of `root`, and read what changed since the last process did.
+
+        Args:
+            root: The folder that holds ``recipients/``.
+            cache: The file that keeps what was read; None to keep nothing and to fall back on nothing.
+            audience_keys: The words that ``only`` and ``except`` may use.
+        """
+        self._root = root
+        self._keys = audience_keys
+        self._cache = RecipientCache(cache)
+        self._saved = self._cache.load()
+        self._entries = {name: self._recalled(cached) for name, cached in self._saved.items()}
+        self._refused: dict[str, Problem] = {}
+        self._problems: list[FileProblem] = []
+        self._force: Mapping[str, Version] = {}
+        self._made: dict[str, tuple[Version, Instance]] = {}
+        self._look(first=True)
+
+    def refresh(self) -> list[FileProblem]:
+        """Read what changed, and give every file that is set aside now, in the order of their paths.
+
+        A folder in which nothing changed costs a look at each file's times, no more.
+        """
+        self._look()
+        return list(self._problems)
+
+    def get(self, instance: str) -> Instance | None:
+        """The instance with this id; None if there is none in force."""
+        version = self._force.get(instance)
+        return None if version is None else self._instance(version)
+
+    def all(self) -> Sequence[Instance]:
+        """Every instance in force, in the order of their ids."""
+        return [self._instance(version) for version in self._force.values()]
+
+    def by_region(self, region: str) -> Sequence[Instance]:
+        """Those of a region, in the order of their ids."""
+        return [self._instance(version) for version in self._force.values() if version.region == region]
+
+    def ids(self) -> AbstractSet[str]:
+        """The ids of all instances in force, in their order."""
+        return self._force.keys()
+
+    def _instance(self, version: Version) -> Instance:
+        """Made when it is first asked for: most commands ask for a few of many."""
+        made = self._made.get(version.instance)
+        if made is None or made[0] is not version:
+            made = version, Instance.model_validate(orjson.loads(version.form))
+            self._made[version.instance] = made
+        return made[1]
+
+    def _recalled(self, cached: Cached) -> Entry:
+        """What the last process read; to be read anew if the catalogue no longer has a word that it uses."""
+        if cached.stat == NEVER or not self._keys.issuperset(cached.version.words):
+            return Entry(good=cached.version)
+        return Entry(cached.stat, read=cached.version, good=cached.version)
+
+    def _look(self, *, first: bool = False) -> None:
+        """Bring everything up to what is on disk."""
+        listing = list_folder(self._root, FOLDER)
+        entries = self._read(listing)
+        if not first and entries == self._entries and listing.problems == self._refused:
+            return
+        self._refused = listing.problems
+        self._entries, owners, self._problems = settle(
+            self._root, self._with_newer(entries), listing.problems
+        )
+        self._force = {instance: self._entries[name].in_force for instance, name in sorted(owners.items())}
+        self._made = {key: made for key, made in self._made.items() if self._force.get(key) is made[0]}
+        cacheable = {name: entry.cached() for name, entry in self._entries.items() if entry.good is not None}
+        if cacheable != self._saved:
+            self._saved = cacheable
+            self._cache.save(cacheable)
+
+    def _read(self, listing: Listing) -> dict[str, Entry]:
+        """Each file's entry, the unchanged ones as they were."""
+        entries = {}
+        for name, entry in self._entries.items():
+            if name in listing.problems:
+                entries[name] = Entry(good=entry.good)
+            elif name not in listing.files and name.startswith(tuple(listing.hidden)):
+                entries[name] = entry
+        for name, stat in listing.files.items():
+            known = self._entries.get(name)
+            if known is not None and known.stat == stat:
+                entries[name] = known
+            elif (fresh := read_version(self._root, name, self._keys, known)) is not None:
+                entries[name] = fresh
+        return entries
+
+    def _with_newer(self, entries: dict[str, Entry]) -> dict[str, Entry]:
+        """A broken file's last good version may have been seen by another process only."""
+        others = self._cache.load_if_changed()
+        return {
+            name: entry.with_newer(others[name].version) if name in others else entry
+            for name, entry in entries.items()
+        }

@@ -1,0 +1,83 @@
+"""The whole story of an event, an address or a message, told from the ledger in a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from dispatcher.domain.delivery import Delivery, Status
+from dispatcher.domain.event import Event
+from dispatcher.errors import NotFound
+from dispatcher.ledger.deliveries import Filter
+from dispatcher.ledger.ledger import Ledger
+
+#: Deliveries told one by one; more are counted.
+SHOWN = 50
+
+
+async def explain(ledger: Ledger, what: str) -> list[str]:
+    """The story of an event's id, a Message-ID or an address, a line each.
+
+    Raises:
+        NotFound: The ledger knows nothing of that name.
+    """
+    if "@" in what:
+        return await _mail(ledger, what)
+    event = await ledger.events.find(what)
+    wanted = Filter(event=event.id)
+    deliveries = await ledger.deliveries.list(wanted, limit=SHOWN, with_attempts=True)
+    return [*_event(event), *_all(deliveries, sum(event.counts.values()))]
+
+
+async def _mail(ledger: Ledger, what: str) -> list[str]:
+    by_id = Filter(message_id=f"<{what.strip('<>')}>")
+    found = await ledger.deliveries.list(by_id, limit=1, with_attempts=True)
+    if not found:
+        found = await ledger.deliveries.list(Filter(address=what), limit=SHOWN + 1, with_attempts=True)
+    if not found:
+        raise NotFound(f"The ledger has no mail to {what}, and none with that Message-ID.")
+    lines: list[str] = []
+    for name in dict.fromkeys(delivery.event for delivery in found[:SHOWN]):
+        lines += _event(await ledger.events.get(name))
+        for delivery in found[:SHOWN]:
+            lines += _delivery(delivery) if delivery.event == name else []
+    return [*lines, *(["There are more; `dispatcher deliveries` lists all."] if len(found) > SHOWN else [])]
+
+
+def _event(event: Event) -> Iterator[str]:
+    became = "" if event.type == event.effective_type else f", treated as {event.effective_type}"
+    yield f"Event {event.id}: {event.type}{became}"
+    yield f"  came in {_at(event.accepted_at)} from {event.source} as {event.external_id}"
+    about = {"instances": ", ".join(event.selection.values), "all": "all instances"}
+    thread = f"; thread {event.thread}" if event.thread else ""
+    where = {"region": f"region {''.join(event.selection.values)}", "thread": "the thread's instances"}
+    yield f"  about {(about | where)[event.selection.kind]}; {event.lane} lane{thread}"
+    counts = ", ".join(f"{number} {status}" for status, number in sorted(event.counts.items()))
+    why = f": {event.reason}" if event.reason else ""
+    yield f"  is {event.status}{why}{f' ({counts})' if counts else ''}"
+    for warning in event.warnings:
+        yield f"  warning: {warning}"
+
+
+def _all(deliveries: Sequence[Delivery], total: int) -> Iterator[str]:
+    for delivery in deliveries:
+        yield from _delivery(delivery)
+    if total > len(deliveries):
+        yield f"  and {total - len(deliveries)} more; `dispatcher deliveries --event` lists all."
+
+
+def _delivery(delivery: Delivery) -> Iterator[str]:
+    yield f"  To {delivery.address} about {', '.join(delivery.instances)}: {delivery.status}"
+    yield f"    because {', '.join(f'{reason.role} ({reason.at})' for reason in delivery.reasons)}"
+    yield f"    “{delivery.subject}”, {delivery.language}, {delivery.time_zone}, template {delivery.template}"
+    yield f"    Message-ID {delivery.message_id}"
+    for attempt in delivery.attempts:
+        code = " ".join(str(part) for part in (attempt.code, attempt.enhanced_code) if part)
+        reply = f"{code} {attempt.reply}".strip()
+        yield f"    {_at(attempt.at)} {attempt.status} ({attempt.reason}) {reply}"
+    if delivery.next_try_at and delivery.status is not Status.SENT:
+        yield f"    next try {_at(delivery.next_try_at)}"
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}Z"

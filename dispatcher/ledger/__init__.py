@@ -1,0 +1,30 @@
+"""The ledger: the one truth of the service, in SQLite or PostgreSQL.
+
+`Ledger.open` brings the schema up to date and hands out one small store per subject.
+"""
+
+from dispatcher.ledger.claims import Claims, VariantContent
+from dispatcher.ledger.deliveries import Deliveries, Filter
+from dispatcher.ledger.events import Added, Events
+from dispatcher.ledger.expansions import Expansion, Expansions
+from dispatcher.ledger.ledger import Ledger
+from dispatcher.ledger.outcomes import Recorded
+from dispatcher.ledger.tokens import Token, Tokens
+from dispatcher.ledger.workers import Worker, Workers
+
+__all__ = [
+    "Added",
+    "Claims",
+    "Deliveries",
+    "Events",
+    "Expansion",
+    "Expansions",
+    "Filter",
+    "Ledger",
+    "Recorded",
+    "Token",
+    "Tokens",
+    "VariantContent",
+    "Worker",
+    "Workers",
+]

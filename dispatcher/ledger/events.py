@@ -1,0 +1,218 @@
+"""Events: accepted once, found again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Select, case, literal_column, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dispatcher.domain.delivery import Lane, Status
+from dispatcher.domain.event import Event, EventStatus, NewEvent, Selection
+from dispatcher.errors import EventConflict, EventInvalid, NotFound, Problem
+from dispatcher.ledger.columns import storable
+from dispatcher.ledger.deliveries import count
+from dispatcher.ledger.engine import Database, upsert
+from dispatcher.ledger.ids import new_ids
+from dispatcher.ledger.schema import events
+
+_PAIRS = 500  # pairs in one IN list; PostgreSQL's driver takes 32,767 parameters
+_URGENCY = case({lane.value: rank for rank, lane in enumerate(Lane)}, value=events.c.lane)
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of an event that was handed in.
+
+    Attributes:
+        id: The event's id in the ledger.
+        duplicate: True if the very same event was there before.
+    """
+
+    id: str
+    duplicate: bool
+
+
+class Events:
+    """The events in the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, new: Sequence[NewEvent]) -> Sequence[Added]:
+        """Commit events, all or none; one that is known already is not added again.
+
+        An event with `NewEvent.record_only` is `EventStatus.RECORDED` at once, with that as its reason.
+
+        Returns:
+            For each event, in the same order, its id and whether it is a duplicate.
+
+        Raises:
+            EventConflict: A pair of source and external id has other content, here or in the ledger.
+            EventInvalid: Text or a field cannot be stored.
+            ServiceUnreachable: The database cannot be had; nothing was kept.
+        """
+        wanted = _distinct(new)
+        now = self._database.now()
+        ids = new_ids("evt_", now, self._database.token)
+        own = {key: next(ids) for key in wanted}
+        rows = [{"id": own[key], "accepted_at": now, **_row(event)} for key, event in wanted.items()]
+        # In one order everywhere, so that two batches with common keys cannot wait for each other.
+        rows.sort(key=lambda row: (row["external_id"], row["source"]))
+        async with self._database.write() as transaction:
+            if rows:
+                await transaction.execute(
+                    upsert(transaction, events).on_conflict_do_nothing(
+                        index_elements=["external_id", "source"]
+                    ),
+                    rows,
+                )
+            kept = await _kept(transaction, wanted)
+        seen: set[tuple[str, str]] = set()
+        added = []
+        for event in new:
+            key = (event.source, event.external_id)
+            added.append(Added(kept[key], duplicate=kept[key] != own[key] or key in seen))
+            seen.add(key)
+        return added
+
+    async def get(self, id: str) -> Event:  # noqa: A002 - the column's name
+        """The event with that id, with its counts.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = await self._load(select(events).where(events.c.id == storable(id)))
+        if not found:
+            raise NotFound(f"There is no event {id!r}. List those there are.")
+        return found[0]
+
+    async def find(self, text: str) -> Event:
+        """The event with that id or, if only one source used it, with that external id.
+
+        Raises:
+            NotFound: There is none, or several sources used that external id.
+        """
+        wanted = storable(text)
+        either = (events.c.id == wanted) | (events.c.external_id == wanted)
+        found = await self._load(select(events).where(either).limit(10))
+        exact = [event for event in found if event.id == wanted] or found
+        if not exact:
+            raise NotFound(f"There is no event with the id or external id {text!r}.")
+        if len(exact) > 1:
+            sources = ", ".join(f"{event.id} ({event.source})" for event in exact)
+            raise NotFound(f"Several sources have an event {text!r}: {sources}. Name one by its own id.")
+        return exact[0]
+
+    async def reference(self, source: str, external_id: str) -> Event | None:
+        """The event that `source` calls `external_id`, or None."""
+        found = await self._load(
+            select(events).where(
+                events.c.source == storable(source), events.c.external_id == storable(external_id)
+            )
+        )
+        return found[0] if found else None
+
+    async def list(self, limit: int = 50, before: str | None = None) -> Sequence[Event]:
+        """The newest `limit` events, newest first; with `before`, of those older than that id."""
+        query = select(events).order_by(events.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(events.c.id < storable(before))
+        return await self._load(query)
+
+    async def unexpanded(self, limit: int) -> Sequence[str]:
+        """Ids of events whose audience is not resolved yet: by urgency of the lane, oldest first."""
+        query = (
+            select(events.c.id)
+            # Not a parameter: only then does SQLite see that the partial index will do.
+            .where(events.c.status == literal_column(f"'{EventStatus.ACCEPTED}'"))
+            .order_by(_URGENCY, events.c.id)
+            .limit(limit)
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(query)).scalars().all()
+
+    async def _load(self, query: Select[Any]) -> Sequence[Event]:
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+            counts = await count(connection, [row.id for row in rows])
+        return [_event(row, counts.get(row.id, {})) for row in rows]
+
+
+def _distinct(new: Sequence[NewEvent]) -> dict[tuple[str, str], NewEvent]:
+    """The events by source and external id, checked before anything is written."""
+    wanted: dict[tuple[str, str], NewEvent] = {}
+    for event in new:
+        for key, text in (("source", event.source), ("id", event.external_id), ("thread", event.thread)):
+            if text and storable(text) != text:
+                problem = "holds a NUL character or a broken Unicode character"
+                raise EventInvalid(Problem(key, problem, "send plain Unicode text"))
+        known = wanted.setdefault((event.source, event.external_id), event)
+        if known.fingerprint != event.fingerprint:
+            raise EventConflict(event.source, event.external_id)
+    return wanted
+
+
+async def _kept(
+    transaction: AsyncConnection, wanted: Mapping[tuple[str, str], NewEvent]
+) -> dict[tuple[str, str], str]:
+    """The id under which each event is in the ledger, whoever brought it."""
+    keys, kept = list(wanted), {}
+    for start in range(0, len(keys), _PAIRS):
+        query = select(events.c.id, events.c.source, events.c.external_id, events.c.fingerprint).where(
+            tuple_(events.c.external_id, events.c.source).in_(
+                [(external_id, source) for source, external_id in keys[start : start + _PAIRS]]
+            )
+        )
+        for id_, source, external_id, fingerprint in (await transaction.execute(query)).all():
+            if fingerprint != wanted[source, external_id].fingerprint:
+                raise EventConflict(source, external_id)
+            kept[source, external_id] = id_
+    return kept
+
+
+def _row(event: NewEvent) -> dict[str, Any]:
+    try:
+        orjson.dumps(event.fields)
+    except TypeError as error:
+        fix = "use numbers of at most 64 bits and plain Unicode text"
+        raise EventInvalid(Problem("fields", f"cannot be stored: {error}", fix)) from None
+    return {
+        "source": event.source,
+        "external_id": event.external_id,
+        "type": event.type,
+        "effective_type": event.effective_type,
+        "lane": event.lane,
+        "selection": asdict(event.selection),
+        "thread": event.thread,
+        "fields": event.fields,
+        "fingerprint": event.fingerprint,
+        "time": event.time,
+        "status": EventStatus.RECORDED if event.record_only else EventStatus.ACCEPTED,
+        "reason": event.record_only,
+        "warnings": (),
+        "expansion": 0,
+    }
+
+
+def _event(row: Any, counts: Mapping[Status, int]) -> Event:
+    return Event(
+        id=row.id,
+        source=row.source,
+        external_id=row.external_id,
+        type=row.type,
+        effective_type=row.effective_type,
+        lane=Lane(row.lane),
+        selection=Selection(row.selection["kind"], tuple(row.selection["values"])),
+        thread=row.thread,
+        fields=row.fields,
+        time=row.time,
+        accepted_at=row.accepted_at,
+        status=EventStatus(row.status),
+        reason=row.reason,
+        warnings=tuple(row.warnings),
+        counts=counts,
+    )

@@ -1,0 +1,1 @@
+"""Alembic's scripts; `dispatcher.ledger.migrate` runs them."""

@@ -1,0 +1,99 @@
+"""What an outcome changes: the row of its delivery, and the row of its attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import bindparam, update
+
+from dispatcher.domain.delivery import Claim, OnUncertain, Outcome, Status
+from dispatcher.ledger.columns import storable
+from dispatcher.ledger.schema import deliveries
+
+MAX_REPLY = 500  # characters of a server's reply that are kept
+
+#: Ends a claim; its parameters come from `settled` or `abandoned`.
+SETTLE = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("key"))
+    .values(
+        status=bindparam("new_status"),
+        reason=bindparam("new_reason"),
+        next_try_at=bindparam("due"),
+        uncertain=deliveries.c.uncertain | bindparam("doubt"),
+        lease_until=None,
+        worker=None,
+        updated_at=bindparam("now"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What came of a claim.
+
+    Attributes:
+        next_try_at: When to try again after `Status.DEFERRED` or `UNCERTAIN`. None means that no try is
+            left: the delivery becomes `Status.FAILED` or `HELD`.
+    """
+
+    claim: Claim
+    outcome: Outcome
+    next_try_at: datetime | None = None
+
+
+def _after(one: Recorded) -> tuple[Status, datetime | None]:
+    """Where a delivery stands after an outcome, and when it is tried again."""
+    status, due = one.outcome.status, one.next_try_at
+    if status is Status.UNCERTAIN and (due is None or one.claim.on_uncertain is OnUncertain.HOLD):
+        return Status.HELD, None
+    if status is Status.DEFERRED and due is None:
+        return Status.FAILED, None
+    return status, due if status in {Status.DEFERRED, Status.UNCERTAIN} else None
+
+
+def settled(one: Recorded, now: datetime) -> dict[str, Any]:
+    """The delivery after what came of its claim."""
+    status, due = _after(one)
+    return {
+        "key": one.claim.id,
+        "new_status": status.value,
+        "new_reason": one.outcome.reason,
+        "due": due,
+        "doubt": one.outcome.status is Status.UNCERTAIN,
+        "now": now,
+    }
+
+
+def abandoned(row: Any, now: datetime) -> dict[str, Any]:
+    """The delivery after its worker went away while it was sending."""
+    held = row.on_uncertain == OnUncertain.HOLD
+    return {
+        "key": row.id,
+        "new_status": (Status.HELD if held else Status.UNCERTAIN).value,
+        "new_reason": "lease_expired",
+        "due": None if held else now,
+        "doubt": True,
+        "now": now,
+    }
+
+
+def gone(worker: str | None) -> Outcome:
+    """What a worker that went away leaves behind."""
+    reply = f"The worker {worker} did not report back before its lease ran out."
+    return Outcome(Status.UNCERTAIN, "lease_expired", reply=reply)
+
+
+def attempt_row(delivery: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """The attempt that keeps an outcome."""
+    return {
+        "delivery": delivery,
+        "at": now,
+        "status": outcome.status.value,
+        "reason": outcome.reason,
+        "code": outcome.code,
+        "enhanced_code": outcome.enhanced_code,
+        "reply": storable(outcome.reply)[:MAX_REPLY],
+    }

@@ -1,0 +1,73 @@
+"""Workers: which processes are there to send."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+
+from dispatcher.ledger.engine import Database, upsert
+from dispatcher.ledger.schema import workers
+
+_FORGOTTEN = timedelta(days=1)  # a worker that was not seen for so long leaves the list
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process.
+
+    Attributes:
+        id: Its own, new at each start.
+        version: Of Dispatcher.
+    """
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+
+
+class Workers:
+    """The workers that report to the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def heartbeat(self, worker: Worker) -> None:
+        """Say that the worker was alive at its `Worker.seen_at`."""
+        row = {
+            "id": worker.id,
+            "host": worker.host,
+            "pid": worker.pid,
+            "version": worker.version,
+            "started_at": worker.started_at,
+            "seen_at": worker.seen_at,
+        }
+        async with self._database.write() as transaction:
+            statement = upsert(transaction, workers).values(row)
+            await transaction.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["id"], set_={"seen_at": statement.excluded.seen_at}
+                )
+            )
+            await transaction.execute(delete(workers).where(workers.c.seen_at < worker.seen_at - _FORGOTTEN))
+
+    async def alive(self, within: timedelta) -> Sequence[Worker]:
+        """The workers that were seen in the last `within`, in the order in which they started."""
+        query = (
+            select(workers)
+            .where(workers.c.seen_at >= self._database.now() - within)
+            .order_by(workers.c.started_at, workers.c.id)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return [Worker(*row) for row in rows]
+
+    async def remove(self, id: str) -> None:  # noqa: A002 - the column's name
+        """Take a worker that stops off the list."""
+        async with self._database.write() as transaction:
+            await transaction.execute(delete(workers).where(workers.c.id == id))

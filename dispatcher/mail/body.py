@@ -1,0 +1,54 @@
+"""A body in quoted-printable (RFC 2045, 6.7), cut where the reader's own address and link go.
+
+Each of these stands on lines of its own between soft line breaks, so that putting it in never makes another
+line longer.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Mapping
+
+from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE
+
+_LINE = 76  # with the sign of a soft break
+_SLOT = re.compile(f"({RECIPIENT}|{UNSUBSCRIBE})")
+
+
+def pieces(text: str) -> tuple[bytes, ...]:
+    """`text` encoded and cut: every second piece is the name of a slot, `RECIPIENT` or `UNSUBSCRIBE`."""
+    cut = _SLOT.split(text.replace("\r\n", "\n").replace("\r", "\n"))
+    last = len(cut) - 1
+    return tuple(
+        piece.encode() if index % 2 else _encoded(piece, closed=index < last)
+        for index, piece in enumerate(cut)
+    )
+
+
+def joined(cut: tuple[bytes, ...], slots: Mapping[bytes, bytes]) -> bytes:
+    """The body of `pieces` with its `slots`, each made by `slot`, filled."""
+    return b"".join([slots.get(piece, piece) for piece in cut])
+
+
+def slot(text: str) -> bytes:
+    """An address or a URL, in ASCII, on lines of its own with a soft break after each."""
+    atoms = text.replace("=", "=3D")
+    if len(atoms) < _LINE:
+        return f"{atoms}=\r\n".encode("ascii")
+    chunks = re.findall(rf"(?:=3D|[^=]){{1,{_LINE // 3}}}", atoms)
+    return "".join(f"{chunk}=\r\n" for chunk in chunks).encode("ascii")
+
+
+def _encoded(piece: str, *, closed: bool) -> bytes:
+    encoded = binascii.b2a_qp(piece.encode()).replace(b"\n", b"\r\n")
+    return _closed(encoded) if closed else encoded
+
+
+def _closed(encoded: bytes) -> bytes:
+    """An encoded piece with a soft break at its end; a full last line first makes room for the sign."""
+    last = encoded[encoded.rfind(b"\n") + 1 :]
+    if len(last) >= _LINE:
+        cut = -3 if last[-3:-2] == b"=" else -1
+        encoded = encoded[:cut] + b"=\r\n" + encoded[cut:]
+    return encoded + b"=\r\n"

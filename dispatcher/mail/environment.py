@@ -1,0 +1,199 @@
+"""The environments in which templates are rendered, and the variables they may use.
+
+What templates may call is in `dispatcher.mail.functions`.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound
+from jinja2.exceptions import TemplateSyntaxError
+from jinja2.loaders import split_template_path
+from markupsafe import Markup, escape
+
+from dispatcher.domain.catalogue import Banner
+from dispatcher.errors import Problem, TemplateInvalid
+from dispatcher.mail.functions import FILTERS, GLOBALS
+from dispatcher.mail.locale import Format, Translations
+from dispatcher.mail.subject import affected
+from dispatcher.mail.view import View
+
+_BODY_FONTS = '"Segoe UI", -apple-system, Roboto, "Helvetica Neue", Arial, sans-serif'
+_FONTS = {
+    "ja": '"Yu Gothic UI", Meiryo, "Hiragino Sans", "Noto Sans CJK JP", "Segoe UI", sans-serif',
+    "zh-Hans": '"Microsoft YaHei UI", "Microsoft YaHei", "PingFang SC", "Noto Sans CJK SC", "Segoe UI", '
+    "sans-serif",
+    "zh-Hant": '"Microsoft JhengHei UI", "PingFang TC", "Noto Sans CJK TC", "Segoe UI", sans-serif',
+}
+# premailer fetches an @import even when told not to, and no mail program runs a script.
+_REFUSED = re.compile(r"@import|<link\b|<script\b", re.IGNORECASE)
+
+
+class MailEnvironment(Environment):
+    """Jinja's environment, in which `fields.items` is the field of that name and faults have a place."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """An item of a mapping before its methods; anything else as Jinja does."""
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+    def get_template(self, name: Any, *args: Any, **kwargs: Any) -> Template:
+        """The compiled template `name`.
+
+        Raises:
+            TemplateInvalid: It is not there, is not Jinja, or holds what no mail may hold.
+        """
+        try:
+            return super().get_template(name, *args, **kwargs)
+        except TemplateSyntaxError as error:
+            where = f"templates/{error.name}:{error.lineno}"
+            raise TemplateInvalid(Problem(where, f"cannot be read: {error.message}")) from None
+        except TemplateNotFound as error:
+            fix = "write the file, or correct `template` in catalogue.yaml"
+            raise TemplateInvalid(Problem(f"templates/{error.name}", "does not exist", fix)) from None
+
+
+class _Loader(BaseLoader):
+    """Reads templates from one folder, and refuses what does not belong into a mail."""
+
+    def __init__(self, templates: Path) -> None:
+        self._root = templates.resolve()
+
+    def get_source(
+        self,
+        environment: Environment,  # noqa: ARG002 - Jinja's signature
+        template: str,
+    ) -> tuple[str, str, Callable[[], bool]]:
+        file = self._root.joinpath(*split_template_path(template)).resolve()
+        where = f"templates/{template}"
+        if not file.is_relative_to(self._root):
+            fix = "keep templates inside the folder templates/, without links that lead out"
+            raise TemplateInvalid(Problem(where, "leads out of the folder of templates", fix))
+        try:
+            changed, source = file.stat().st_mtime_ns, file.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise TemplateInvalid(Problem(where, f"is not UTF-8: {error}")) from None
+        except OSError:
+            raise TemplateNotFound(template) from None
+        _refuse(source, where)
+        return source, str(file), lambda: _is_unchanged(file, changed)
+
+    def list_templates(self) -> list[str]:
+        files = self._root.rglob("*.j2")
+        return sorted(file.relative_to(self._root).as_posix() for file in files)
+
+
+def html_environment(templates: Path, *, finalize: Callable[..., Any] | None = None) -> MailEnvironment:
+    """The environment of ``*.html.j2``: every value is escaped, what is undefined is an error.
+
+    Args:
+        templates: The folder of templates.
+        finalize: What Jinja calls with everything that ``{{ }}`` outputs.
+    """
+    environment = MailEnvironment(loader=_Loader(templates), autoescape=True, finalize=finalize, **_OPTIONS)
+    return _furnished(environment)
+
+
+def text_environment(templates: Path) -> MailEnvironment:
+    """The environment of ``*.txt.j2``: nothing is escaped, what is undefined is an error."""
+    return _furnished(MailEnvironment(loader=_Loader(templates), autoescape=False, **_OPTIONS))
+
+
+def context_for(
+    view: View, translations: Translations, *, recipient: str, unsubscribe: str = ""
+) -> dict[str, Any]:
+    """The variables of a template.
+
+    Args:
+        view: What the mail says, and to what kind of reader.
+        translations: Every language's texts. The text is in the reader's language where the type is
+            written in it and it is translated, else in English; dates are always the reader's.
+        recipient: The reader's address, or a `Markup` token to put it in place of later.
+        unsubscribe: Where an optional type can be opted out of; likewise.
+    """
+    texts = translations.find(view.type.language_for(view.language))
+    return {
+        "key": view.key,
+        "type": view.type,
+        "fields": view.fields,
+        "instance": view.instances[0],
+        "instances": view.instances,
+        "affected": affected(view, texts),
+        "service": view.service,
+        "sender": view.sender,
+        "roles": view.roles,
+        "now": view.now,
+        "banner": _banner(view.banner),
+        # Structure, not data: these decide what a mail program makes of the text around them.
+        "lang": Markup(texts.language),  # noqa: S704
+        "format_language": Markup(view.language),  # noqa: S704
+        "direction": Markup("ltr"),
+        "fonts": Markup(_FONTS.get(view.language, _BODY_FONTS)),  # noqa: S704
+        "recipient_address": recipient,
+        "unsubscribe_url": unsubscribe,
+        "time_zone": view.time_zone,
+        "format": Format(view.language, view.time_zone),
+        "translations": texts,
+    }
+
+
+def located(error: Exception, templates: Path) -> Problem:
+    """Where in which template `error` arose, for an error that came out of rendering."""
+    root = templates.resolve()
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
+    where = "templates"
+    if inside:
+        name = Path(inside[-1].filename).relative_to(root).as_posix()
+        where = f"templates/{name}:{inside[-1].lineno}"
+    return Problem(where, f"cannot be rendered: {error}")
+
+
+def _refuse(source: str, where: str) -> None:
+    for number, line in enumerate(source.splitlines(), 1):
+        if found := _REFUSED.search(line):
+            what = f"{found[0]!r} may not stand in a mail: mail programs drop it, or it fetches from outside"
+            raise TemplateInvalid(Problem(f"{where}:{number}", what, "write styles into base.html.j2"))
+
+
+def _is_unchanged(file: Path, changed: int) -> bool:
+    try:
+        return file.stat().st_mtime_ns == changed
+    except OSError:
+        return False
+
+
+def _banner(banner: Banner) -> dict[str, Any]:
+    # Colours were checked to be #RRGGBB; the cue is free text.
+    return {
+        "label": banner.label,
+        "cue": escape(banner.cue),
+        "background": Markup(banner.background),  # noqa: S704
+        "text": Markup(banner.text),  # noqa: S704
+        "dark": {
+            "background": Markup(banner.dark.background),  # noqa: S704
+            "text": Markup(banner.dark.text),  # noqa: S704
+        },
+    }
+
+
+def _furnished(environment: MailEnvironment) -> MailEnvironment:
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]
+    environment.globals.update(GLOBALS)
+    environment.filters.update(FILTERS)
+    return environment
+
+
+_OPTIONS: dict[str, Any] = {
+    "undefined": StrictUndefined,
+    "extensions": ["jinja2.ext.i18n"],
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+}

@@ -1,0 +1,280 @@
+"""Dates, spans and lists as a reader of one language in one time zone writes them, and the translated texts.
+
+Names and orders of words come from CLDR through Babel. Two things are this project's own: clock times are
+always of 24 hours, since a window that ends at "2:00" must not need an "am" to be read; and English is
+written the way of most of the world (day, month, year).
+"""
+
+from __future__ import annotations
+
+import gettext
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from babel import Locale
+from babel.dates import format_timedelta, get_timezone_name, parse_pattern
+from babel.lists import format_list
+from babel.numbers import format_decimal
+
+from dispatcher.domain.language import DEFAULT
+
+_NOON = time(12)
+_LOCALES = {"en": "en_GB", "zh-Hans": "zh_Hans", "zh-Hant": "zh_Hant"}
+_UNSPACED = frozenset({"ja", "zh-Hans", "zh-Hant"})
+# CLDR's relative days, which Babel does not offer: yesterday, today, tomorrow.
+_NEAR_DAYS = {
+    "en": ("yesterday", "today", "tomorrow"),
+    "es": ("ayer", "hoy", "mañana"),
+    "fr": ("hier", "aujourd’hui", "demain"),
+    "de": ("gestern", "heute", "morgen"),
+    "it": ("ieri", "oggi", "domani"),
+    "pt": ("ontem", "hoje", "amanhã"),
+    "ja": ("昨日", "今日", "明日"),
+    "zh-Hans": ("昨天", "今天", "明天"),
+    "zh-Hant": ("昨天", "今天", "明天"),
+}
+
+
+class Translation(gettext.GNUTranslations):
+    """The texts of one language, or none: then every text stays the English it is written in.
+
+    Attributes:
+        language: The language that the texts are in.
+    """
+
+    def __init__(self, language: str = DEFAULT, file: Path | None = None) -> None:
+        self.language = language
+        self._catalog: dict[str, str] = {}
+        # What gettext falls back to without a catalogue of messages: English has two forms.
+        self.plural = lambda n: int(n != 1)
+        if file is None:
+            super().__init__(None)
+        else:
+            with file.open("rb") as stream:
+                super().__init__(stream)
+
+
+class Translations:
+    """The translated texts of a project: ``locales/<language>/LC_MESSAGES/messages.mo`` under its root.
+
+    A file is read when its language is first asked for, and again only by a new object.
+
+    Args:
+        root: The project's root.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._found: dict[str, Translation] = {}
+
+    def find(self, language: str) -> Translation:
+        """The texts in `language`; the untranslated English ones where there is no file.
+
+        Raises:
+            OSError: The file cannot be read, or is no catalogue of messages.
+        """
+        if language not in self._found:
+            file = self._root / "locales" / language / "LC_MESSAGES" / "messages.mo"
+            found = Translation(language, file) if file.is_file() else Translation()
+            self._found[language] = found
+        return self._found[language]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a reader writes moments: the day, the clock, the zone.
+
+    Attributes:
+        language: One of the nine languages.
+        time_zone: An IANA time zone.
+    """
+
+    language: str
+    time_zone: str
+
+    def local(self, moment: datetime) -> datetime:
+        """`moment` on the reader's clock."""
+        return moment.astimezone(ZoneInfo(self.time_zone))
+
+    def long_datetime(self, moment: datetime) -> str:
+        """``Saturday, 6 March 2027, 22:00 CET``."""
+        local = self.local(moment)
+        return f"{self._joined(self._day(local), self._clock(local))} {self.zone(moment)}"
+
+    def short_datetime(self, moment: datetime) -> str:
+        """``6 Mar 2027, 22:00 CET``: for subjects and tables."""
+        local = self.local(moment)
+        return f"{self._joined(self.short_date(local.date()), self._clock(local))} {self.zone(moment)}"
+
+    def long_date(self, day: date) -> str:
+        """``Saturday, 6 March 2027``; of a moment, its day in the reader's zone."""
+        return self._day(self.local(day) if isinstance(day, datetime) else day)
+
+    def short_date(self, day: date) -> str:
+        """``6 Mar 2027``."""
+        return self._written("yMMMd", day)
+
+    def window(self, start: datetime, end: datetime | timedelta | None = None) -> str:
+        """``Saturday, 6 March 2027, 22:00–02:00 CET``.
+
+        A window of less than a day that ends before the next noon is one night and named by its first
+        day; a longer one names both. Where the clocks change in between, both zones are named.
+
+        Args:
+            start: When it begins.
+            end: When it ends, or how long it is; None where nobody knows.
+        """
+        return " ".join(self.window_parts(start, end))
+
+    def window_parts(self, start: datetime, end: datetime | timedelta | None = None) -> tuple[str, str]:
+        """The window in two parts, which a line may end between: days, last clock times."""
+        end = start if end is None else _end(start, end)
+        first, last = self.local(start), self.local(end)
+        zones = (self.zone(start), self.zone(end))
+        if start == end:
+            return self._comma(self._day(first)), f"{self._clock(first)} {zones[0]}"
+        if _one_night(first, last):
+            return self._comma(self._day(first)), self._hours(first, last, zones)
+        zone = f" {zones[0]}" if zones[0] != zones[1] else ""
+        days = f"{self._joined(self._day(first), self._clock(first))}{zone} – {self._comma(self._day(last))}"
+        return days, f"{self._clock(last)} {zones[1]}"
+
+    def utc(self, start: datetime, end: datetime | timedelta | None = None) -> str:
+        """``21:00–01:00 UTC, 6 March``; empty where the reader's clock shows UTC anyway."""
+        end = start if end is None else _end(start, end)
+        if not any(self.local(moment).utcoffset() for moment in (start, end)):
+            return ""
+        first, last = start.astimezone(UTC), end.astimezone(UTC)
+        day = self._written("MMMMd", first)
+        if start == end:
+            return f"{self._clock(first)} UTC, {day}"
+        if _one_night(first, last):
+            return f"{self._hours(first, last, ('UTC', 'UTC'))}, {day}"
+        last_day = self._written("MMMMd", last)
+        return f"{self._joined(day, self._clock(first))} – {self._joined(last_day, self._clock(last))} UTC"
+
+    def zone(self, moment: datetime) -> str:
+        """The reader's zone as it is called at `moment`: ``CET``, ``MESZ``, ``GMT+9``."""
+        return _zone_name(self.language, self.time_zone, moment)
+
+    def duration(self, span: timedelta) -> str:
+        """``2 hours 30 minutes``, exact to the minute; what is shorter counts as one minute."""
+        minutes = max(1, round(span.total_seconds() / 60))
+        days, minutes = divmod(minutes, 24 * 60)
+        hours, minutes = divmod(minutes, 60)
+        parts = (
+            _counted(self.language, "day", days),
+            _counted(self.language, "hour", hours),
+            _counted(self.language, "minute", minutes),
+        )
+        return ("" if self.language in _UNSPACED else " ").join(filter(None, parts))
+
+    def days_until(self, moment: date, now: datetime) -> int:
+        """Calendar days in the reader's zone from `now` to `moment`; negative when it is past."""
+        day = self.local(moment).date() if isinstance(moment, datetime) else moment
+        return (day - self.local(now).date()).days
+
+    def countdown(self, moment: date, now: datetime) -> str:
+        """``in 15 days``, ``tomorrow``, ``today``, ``yesterday``, ``15 days ago``."""
+        days = self.days_until(moment, now)
+        if -1 <= days <= 1:
+            return _NEAR_DAYS[self.language][days + 1]
+        return _in_days(self.language, days)
+
+    def listed(self, items: Sequence[str]) -> str:
+        """``a, b and c``."""
+        return format_list(items, locale=_locale(self.language))
+
+    def number(self, value: int) -> str:
+        """``1,234``."""
+        return format_decimal(value, locale=_locale(self.language))
+
+    def _day(self, day: date) -> str:
+        return self._written("full", day)
+
+    def _clock(self, moment: datetime) -> str:
+        return self._written("Hm", moment)
+
+    def _written(self, form: str, day: date) -> str:
+        pattern = parse_pattern(_pattern(self.language, form))
+        # Without the zone: Babel would otherwise move the moment to UTC.
+        naive = day.replace(tzinfo=None) if isinstance(day, datetime) else day
+        return str(pattern.apply(naive, _locale(self.language)))
+
+    def _hours(self, first: datetime, last: datetime, zones: tuple[str, str]) -> str:
+        if zones[0] == zones[1]:
+            return f"{self._clock(first)}–{self._clock(last)} {zones[1]}"
+        return f"{self._clock(first)} {zones[0]} – {self._clock(last)} {zones[1]}"
+
+    def _joined(self, day: str, clock: str) -> str:
+        return f"{self._comma(day)} {clock}"
+
+    def _comma(self, day: str) -> str:
+        return day if self.language in _UNSPACED else f"{day},"
+
+
+def _end(start: datetime, end: datetime | timedelta) -> datetime:
+    # In UTC: a wall clock's arithmetic is an hour out across a change of the clocks.
+    return start.astimezone(UTC) + end if isinstance(end, timedelta) else end
+
+
+def _one_night(first: datetime, last: datetime) -> bool:
+    if first.date() == last.date():
+        return True
+    next_morning = last.date() == first.date() + timedelta(days=1) and last.time() < _NOON
+    return next_morning and last.astimezone(UTC) - first.astimezone(UTC) < timedelta(days=1)
+
+
+@cache
+def _locale(language: str) -> Locale:
+    return Locale.parse(_LOCALES.get(language, language))
+
+
+@cache
+def _pattern(language: str, form: str) -> str:
+    if form != "full":
+        return str(_locale(language).datetime_skeletons[form].pattern)
+    return "EEEE, d MMMM y" if language == "en" else str(_locale(language).date_formats["full"].pattern)
+
+
+@lru_cache(maxsize=4096)
+def _zone_name(language: str, zone: str, moment: datetime) -> str:
+    local = moment.astimezone(ZoneInfo(zone))
+    if zone in {"UTC", "Etc/UTC"}:
+        return "UTC"
+    # English abbreviations are those of the tz database: CLDR knows few of them outside its own country.
+    name = local.tzname() or ""
+    if language != "en":
+        name = get_timezone_name(local, width="short", locale=_locale(language))
+    return name if name[:1].isalpha() else _offset(language, local.utcoffset() or timedelta())
+
+
+def _offset(language: str, offset: timedelta) -> str:
+    """``GMT+9``, ``UTC-3:30``: what CLDR writes where a zone has no short name."""
+    hours, minutes = divmod(abs(round(offset.total_seconds() / 60)), 60)
+    sign = "-" if offset < timedelta() else "+"
+    number = f"{sign}{hours}{f':{minutes:02}' if minutes else ''}" if offset else ""
+    return str(_locale(language).zone_formats["gmt"]) % number
+
+
+@lru_cache(maxsize=1024)
+def _counted(language: str, unit: Literal["day", "hour", "minute"], number: int) -> str:
+    if not number:
+        return ""
+    # A threshold that nothing reaches keeps Babel from choosing another unit and rounding.
+    span = timedelta(**{f"{unit}s": number})
+    text = format_timedelta(span, granularity=unit, threshold=1e12, locale=_locale(language))
+    return text.replace(" ", "") if language in _UNSPACED else text
+
+
+@lru_cache(maxsize=1024)
+def _in_days(language: str, days: int) -> str:
+    span = timedelta(days=days)
+    return format_timedelta(
+        span, granularity="day", threshold=1e12, add_direction=True, locale=_locale(language)
+    )

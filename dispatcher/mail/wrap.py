@@ -1,0 +1,76 @@
+"""Plain text in lines that fit: 76 columns, as mail programs and terminals show them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import pairwise
+
+COLUMNS = 76  # RFC 5322 recommends 78; two are left for the "> " of a reply
+# Characters that may not begin a line of Chinese or Japanese.
+_NEVER_FIRST = frozenset("、。，．：；？！）」』】〉》”’…ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ,.:;?!)%")
+_NEVER_LAST = frozenset("（「『【〈《“‘(")
+_BULLET = re.compile(r"[ ]*(?:- |\d+\. )?")
+
+
+def wrap(text: str, columns: int = COLUMNS) -> str:
+    """Every line of `text` broken to at most `columns`, blank lines never more than one in a row.
+
+    A line keeps its indent, and what follows a bullet is indented to its text. Wide characters (Chinese,
+    Japanese) count as two columns and may be parted from each other (UAX 11 and 14, in short). A word
+    that is too long, such as a URL, stands on a line of its own and is not broken.
+    """
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines += _wrapped(line.rstrip(), columns) if line.strip() else [""]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
+
+
+def width(text: str) -> int:
+    """Columns that `text` takes in a terminal."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(char) for char in text)
+
+
+def _columns(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _wrapped(line: str, columns: int) -> list[str]:
+    if width(line) <= columns:
+        return [line]
+    match = _BULLET.match(line)
+    head = match[0] if match else ""
+    lines, current, used = [], head, len(head)
+    for word in _words(line[len(head) :]):
+        if used > len(head) and used + width(word.rstrip()) > columns:
+            lines.append(current.rstrip())
+            current, used = " " * len(head), len(head)
+        current, used = current + word, used + width(word)
+    return [*lines, current.rstrip()]
+
+
+def _words(text: str) -> list[str]:
+    """`text` cut wherever a line may end: after a space, and between wide characters."""
+    words: list[str] = []
+    for word in re.findall(r"\S+\s*", text):
+        if word.isascii():
+            words.append(word)
+            continue
+        piece = word[0]
+        for before, char in pairwise(word):
+            if _may_part(before, char):
+                words.append(piece)
+                piece = ""
+            piece += char
+        words.append(piece)
+    return words
+
+
+def _may_part(before: str, char: str) -> bool:
+    if char in _NEVER_FIRST or before in _NEVER_LAST or char.isspace():
+        return False
+    return _columns(before) == 2 or _columns(char) == 2

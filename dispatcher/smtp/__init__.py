@@ -1,0 +1,1 @@
+"""The SMTP side: a relay that takes our mail, and a catcher that stands in for one."""

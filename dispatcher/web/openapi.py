@@ -1,0 +1,88 @@
+"""What ``/openapi.json`` says of bodies and answers that are parsed and written without models."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from dispatcher.web.cloudevents import BATCH, BINARY, STRUCTURED
+from dispatcher.web.problems import MEDIA_TYPE
+
+_TEXT: Final = {"type": "string"}
+
+
+def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": required, "properties": properties}
+
+
+_DATA: Final = _object(
+    [],
+    instances={
+        "oneOf": [
+            {"type": "array", "items": _TEXT, "minItems": 1},
+            _object(["region"], region=_TEXT),
+            {"const": "all"},
+        ]
+    },
+    thread=_TEXT,
+    fields={"type": "object"},
+)
+_EVENT: Final = _object(
+    ["id", "source", "specversion", "type", "data"],
+    id=_TEXT,
+    source={"type": "string", "format": "uri-reference"},
+    specversion={"const": "1.0"},
+    type=_TEXT,
+    time={"type": "string", "format": "date-time"},
+    data=_DATA,
+)
+_PROBLEM: Final = _object(
+    ["type", "title", "status", "detail"],
+    type=_TEXT,
+    title=_TEXT,
+    status={"type": "integer"},
+    detail=_TEXT,
+    problems={
+        "type": "array",
+        "items": _object(["field", "what", "fix"], field=_TEXT, what=_TEXT, fix=_TEXT),
+    },
+)
+
+
+def _answer(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
+
+
+_COMMON: Final[dict[int | str, dict[str, Any]]] = {
+    401: _answer("No valid token"),
+    403: _answer("The token lacks the scope"),
+    503: _answer("The ledger cannot be reached; send the same again"),
+}
+#: Answers of the intake.
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    202: {"description": "Committed; a repeat has the header Dispatcher-Duplicate"},
+    400: _answer("No JSON, or no CloudEvent"),
+    408: _answer("The body came too slowly"),
+    409: _answer("The source and id were used for something else"),
+    413: _answer("The body or the batch is too large"),
+    415: _answer("Another content type"),
+    422: _answer("The catalogue or the recipient lists do not know this"),
+    **_COMMON,
+}
+#: Answers to questions.
+READS: Final[dict[int | str, dict[str, Any]]] = {
+    400: _answer("A parameter cannot be used"),
+    404: _answer("There is no such event"),
+    **_COMMON,
+}
+SCHEMES: Final = {"bearer": {"type": "http", "scheme": "bearer"}}
+SECURITY: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
+INTAKE: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            STRUCTURED: {"schema": _EVENT},
+            BATCH: {"schema": {"type": "array", "items": _EVENT}},
+            BINARY: {"schema": _DATA},
+        },
+    }
+}

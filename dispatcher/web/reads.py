@@ -1,0 +1,71 @@
+"""``GET``: what became of an event, and of each of its deliveries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import Query
+from sqlalchemy import Select
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dispatcher.flow.present import delivery_json, event_json
+from dispatcher.ledger.columns import storable
+from dispatcher.ledger.deliveries import Filter
+from dispatcher.ledger.ledger import Ledger
+from dispatcher.ledger.schema import deliveries
+from dispatcher.web.auth import Auth
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="How many deliveries one page holds.")]
+After = Annotated[
+    str | None, Query(max_length=100, description="The id of the last delivery of the page before.")
+]
+
+
+@dataclass(frozen=True)
+class _Page(Filter):
+    """The deliveries that a list, newest first, has after one of them."""
+
+    after: str | None = None
+
+    def apply(self, query: Select[Any]) -> Select[Any]:
+        query = super().apply(query)
+        return query if self.after is None else query.where(deliveries.c.id < storable(self.after))
+
+
+class Reads:
+    """Tells what the ledger knows."""
+
+    def __init__(self, ledger: Ledger, auth: Auth) -> None:
+        self._ledger = ledger
+        self._auth = auth
+
+    async def event(self, request: Request, id: str) -> Response:  # noqa: A002 - the path's word
+        """The event, its status, and how many of its deliveries stand where."""
+        await self._auth.require("read", request.headers.raw)
+        return _json(event_json(await self._ledger.events.get(id)))
+
+    async def deliveries(
+        self,
+        request: Request,
+        id: str,  # noqa: A002 - the path's word
+        limit: Limit = 100,
+        after: After = None,
+    ) -> Response:
+        """The event's deliveries with their attempts, newest first; `next` leads to the page after."""
+        await self._auth.require("read", request.headers.raw)
+        event = await self._ledger.events.get(id)
+        wanted = _Page(event=event.id, after=after)
+        found = await self._ledger.deliveries.list(wanted, limit=limit + 1, with_attempts=True)
+        page, follows = found[:limit], len(found) > limit
+        query = urlencode({"limit": limit, "after": page[-1].id}) if follows else ""
+        link = f"/v1/events/{event.id}/deliveries?{query}" if follows else None
+        body = {"deliveries": [delivery_json(delivery) for delivery in page], "next": link}
+        return _json(body, {"Link": f'<{link}>; rel="next"'} if link else None)
+
+
+def _json(value: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(value), headers=headers, media_type="application/json")

@@ -1,0 +1,108 @@
+"""A worker process: jobs of all lanes, the sweep, and a heartbeat in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from dispatcher import __version__
+from dispatcher.app import App, redis_url
+from dispatcher.domain.delivery import Lane
+from dispatcher.errors import DispatcherError, ServiceUnreachable
+from dispatcher.flow.deliver import Deliver, Terms
+from dispatcher.flow.sweep import Sweep
+from dispatcher.ledger.workers import Worker as WorkerRow
+from dispatcher.queue.worker import Handlers, LaneWorkers
+from dispatcher.settings import RelayAddress
+from dispatcher.smtp.relay import Relay
+
+SWEEP_SECONDS = 2.0
+HEARTBEAT_SECONDS = 5.0
+#: A worker not seen for so long is taken for dead.
+ALIVE_WITHIN = timedelta(seconds=20)
+#: How long running transactions may take to finish after the first SIGTERM.
+GRACE = timedelta(seconds=15)
+#: Jobs at a time. One drains a lane; the others expand events meanwhile.
+CONCURRENCY = {Lane.URGENT: 6, Lane.NORMAL: 4, Lane.BULK: 3}
+
+_log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One worker process' work, until it is told to stop."""
+
+    def __init__(
+        self, app: App, relay: RelayAddress, revive: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
+        """Put the parts together; nothing happens before `run`.
+
+        Args:
+            app: The open application.
+            relay: The SMTP server.
+            revive: Starts the embedded Valkey again where it is gone.
+        """
+        self._app = app
+        self._id = f"{socket.gethostname()}-{os.getpid()}-{app.rng.getrandbits(32):08x}"
+        self._relay = Relay(relay, connections=app.settings.smtp_connections)
+        lease = timedelta(seconds=app.settings.lease_seconds)
+        terms = Terms(self._id, lease, app.clock, app.rng)
+        self._deliver = Deliver(app.project.catalogue, app.ledger, self._relay, terms)
+        self._sweep = Sweep(app.ledger, app.bell, app.clock)
+        self._lanes = LaneWorkers(
+            redis_url(app.settings),
+            Handlers(expand=app.expand, deliver=self._deliver),
+            concurrency=CONCURRENCY,
+            revive=revive,
+        )
+
+    async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop` is set; then claim nothing more and finish what is on the way.
+
+        Raises:
+            ServiceUnreachable: The ledger cannot be had at the start.
+        """
+        started = self._app.clock()
+        await self._beat(started)
+        background = [
+            asyncio.create_task(self._every(SWEEP_SECONDS, self._sweep)),
+            asyncio.create_task(self._every(HEARTBEAT_SECONDS, lambda: self._beat(started))),
+        ]
+        lanes = asyncio.create_task(self._lanes.run())
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            on_ready()
+            await asyncio.wait({lanes, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            self._deliver.stop()
+            self._lanes.stop(GRACE)
+            await lanes
+            for task in background:
+                task.cancel()
+            await asyncio.gather(stopping, *background, return_exceptions=True)
+            await self._relay.close()
+            with suppress(ServiceUnreachable):
+                await self._app.ledger.workers.remove(self._id)
+
+    async def _beat(self, started: datetime) -> None:
+        await self._app.ledger.workers.heartbeat(
+            WorkerRow(self._id, socket.gethostname(), os.getpid(), __version__, started, self._app.clock())
+        )
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+        """Do it again and again; a ledger that is away is waited for."""
+        away = False
+        while True:
+            try:
+                await work()
+                away = False
+            except DispatcherError as error:
+                if not away:
+                    _log.error("%s", error)
+                away = True
+            await asyncio.sleep(seconds)

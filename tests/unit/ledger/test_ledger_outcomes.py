@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from ledger_records import DEFERRED, FAILED, LOST, SENT
+
+from dispatcher.domain.delivery import Claim, Lane, OnUncertain, Outcome, Status
+from dispatcher.ledger import Recorded
+from dispatcher.ledger.outcomes import MAX_REPLY, attempt_row, settled
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+CLAIM = Claim(
+    id="dlv_1",
+    event="evt_1",
+    type="news",
+    instance="contoso-prod",
+    address="ada@example.com",
+    name=None,
+    language="en",
+    sender="operations",
+    lane=Lane.BULK,
+    message_id="<1@example.com>",
+    variant=1,
+    fence=1,
+    tries=0,
+    created_at=NOW,
+    on_uncertain=OnUncertain.RESEND,
+)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "policy", "next_try_at", "status", "due"),
+    [
+        (SENT, OnUncertain.RESEND, None, Status.SENT, None),
+        (SENT, OnUncertain.RESEND, LATER, Status.SENT, None),
+        (FAILED, OnUncertain.RESEND, LATER, Status.FAILED, None),
+        (DEFERRED, OnUncertain.HOLD, LATER, Status.DEFERRED, LATER),
+        (DEFERRED, OnUncertain.RESEND, None, Status.FAILED, None),
+        (LOST, OnUncertain.RESEND, LATER, Status.UNCERTAIN, LATER),
+        (LOST, OnUncertain.RESEND, None, Status.HELD, None),
+        (LOST, OnUncertain.HOLD, LATER, Status.HELD, None),
+    ],
+)
+def test_where_a_delivery_stands_after_an_outcome(
+    outcome: Outcome, policy: OnUncertain, next_try_at: datetime | None, status: Status, due: datetime | None
+) -> None:
+    """A delivery waits for another try or is done with; it never waits without a time."""
+    row = settled(Recorded(replace(CLAIM, on_uncertain=policy), outcome, next_try_at), NOW)
+
+    assert (row["new_status"], row["due"]) == (status, due)
+    assert row["doubt"] == (outcome is LOST)
+
+
+def test_a_long_reply_is_cut() -> None:
+    """Of a server's reply at most 500 characters are kept, without what no database takes."""
+    reply = attempt_row("dlv_1", replace(SENT, reply="\x00" + "x" * 1000), NOW)["reply"]
+
+    assert len(reply) == MAX_REPLY
+    assert "\x00" not in reply

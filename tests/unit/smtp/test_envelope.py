@@ -1,0 +1,113 @@
+"""What may be put on the wire."""
+
+from __future__ import annotations
+
+import pytest
+from aiosmtplib.email import quote_address
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dispatcher.smtp.envelope import Envelope, is_plain, problem
+from dispatcher.smtp.session import dot_stuffed
+
+MESSAGE = b"Subject: x\r\n\r\nbody\r\n"
+PLAIN = ("a@b.example", "first.last+tag@xn--bcher-kva.example", "o'neil@b.example", "a@[127.0.0.1]")
+NOT_PLAIN = (
+    "",
+    "a",
+    "@b.example",
+    "a@",
+    "a@b.example, c@d.example",
+    "a@b.example,c@d.example",
+    "A <a@b.example>",
+    "<a@b.example>",
+    "a@b.example>",
+    "a@b.example SIZE=1",
+    "a@b.example\r\nRCPT TO:<c@d.example>",
+    "a\0@b.example",
+    "a\x7f@b.example",
+    "a\x85@b.example",
+    "a\u2028@b.example",
+    " a@b.example",
+    "a@b.example\n",
+    '"a b"@b.example',
+    '"a"@b.example',
+    "a(comment)@b.example",
+    "bücher@b.example",
+    "a@bücher.example",
+)
+
+
+@pytest.mark.parametrize("address", PLAIN)
+def test_plain_addresses_pass(address: str) -> None:
+    """An address that reaches the server as it is written is plain."""
+    assert is_plain(address)
+    assert problem(Envelope(address, address, MESSAGE)) is None
+
+
+@pytest.mark.parametrize("address", NOT_PLAIN)
+def test_other_addresses_are_refused(address: str) -> None:
+    """An address that could be cut short, or smuggle a command, is refused as either side."""
+    as_recipient = problem(Envelope("a@b.example", address, MESSAGE))
+    as_sender = problem(Envelope(address, "a@b.example", MESSAGE))
+
+    assert as_recipient is not None
+    assert as_recipient.startswith("The recipient address ")
+    assert as_sender is not None
+    assert as_sender.startswith("The sender address ")
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.text(max_size=30) | st.from_regex(r"[!-~]{1,12}@[!-~]{1,12}", fullmatch=True))
+def test_a_plain_address_reaches_the_wire_unchanged(address: str) -> None:
+    """Whatever passes, aiosmtplib sends between angle brackets as it is; nothing raises."""
+    if is_plain(address):
+        assert quote_address(address) == f"<{address}>"
+
+
+@pytest.mark.parametrize(
+    ("message", "word"),
+    [
+        (b"", "CRLF"),
+        (b"Subject: x\r\n\r\nno end", "CRLF"),
+        (b"Subject: x\n\nbody\n", "CRLF"),
+        (b"Subject: x\r\n\r\nbody\n.\r\nMAIL FROM:<x@y>\r\n", "CRLF"),
+        (b"Subject: x\r\n\r\nbody\r.\r\n", "CRLF"),
+        ("Subject: x\r\n\r\nbücher\r\n".encode(), "7-bit"),
+        (b"Subject: x\r\n\r\n\0\r\n", "7-bit"),
+        (b"Subject: x\r\n\r\n" + b"x" * 999 + b"\r\n", "998"),
+    ],
+)
+def test_other_messages_are_refused(message: bytes, word: str) -> None:
+    """A message that servers read differently is refused, with the reason."""
+    found = problem(Envelope("a@b.example", "c@d.example", message))
+
+    assert found is not None
+    assert word in found
+
+
+def test_lines_of_998_octets_pass() -> None:
+    """The longest line that RFC 5321 allows is allowed."""
+    message = b"Subject: x\r\n\r\n" + b"x" * 998 + b"\r\n"
+
+    assert problem(Envelope("a@b.example", "c@d.example", message)) is None
+
+
+def test_an_envelope_prints_without_its_message() -> None:
+    """A log line with an envelope does not hold a mail."""
+    assert "body" not in repr(Envelope("a@b.example", "c@d.example", MESSAGE))
+
+
+@pytest.mark.parametrize(
+    ("message", "wire"),
+    [
+        (b"a\r\n", b"a\r\n.\r\n"),
+        (b".a\r\n", b"..a\r\n.\r\n"),
+        (b"a\r\n.\r\nb\r\n", b"a\r\n..\r\nb\r\n.\r\n"),
+        (b"a\r\n..\r\n.b\r\n", b"a\r\n...\r\n..b\r\n.\r\n"),
+        (b"a.\r\nb\r\n", b"a.\r\nb\r\n.\r\n"),
+    ],
+)
+def test_leading_dots_are_doubled(message: bytes, wire: bytes) -> None:
+    """No line of a message can be taken for its end."""
+    assert dot_stuffed(message) == wire
