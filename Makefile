@@ -36,7 +36,7 @@ bench: install ## Print throughput, latency and memory
 	$(BIN)/python -m benchmarks $(BENCH)
 
 schemas: install ## Write docs/schemas from the models
-	$(BIN)/python -m dispatcher.files.schemas
+	$(BIN)/python -c 'from pathlib import Path; from dispatcher.files.schemas import write_schemas; write_schemas(Path("docs/schemas"))'
 
 lock: install ## Write constraints.txt anew from pyproject.toml's ranges
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'

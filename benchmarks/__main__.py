@@ -21,12 +21,12 @@ from pathlib import Path
 
 import httpx
 import uvloop
-from dispatcher.files.recipient_store import RecipientStore
 from premailer import Premailer
 
 from benchmarks import processes, root
 from dispatcher import environment
 from dispatcher.app import open_project, system_clock
+from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.specimen import EXAMPLE, Specimens
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -195,9 +195,8 @@ def main() -> None:
         results |= end_to_end(folder, options.recipients)
         lists = root.lay_out(Path(temporary) / "lists")
         results |= recipient_lists(lists, options.files)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}"
-    )
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    print(f"{machine}, Python {platform.python_version()}")
     for name, value in results.items():
         print(f"{name:<72} {value:>12,.2f}")
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -195,18 +195,17 @@ def _read(answer: httpx.Response, url: str, name: tuple[str, str]) -> Sent:
         TokenRefused: The token is.
         ServiceUnreachable: This is no answer of a Dispatcher.
     """
-    said = _object(answer)
-    if answer.status_code == 202 and isinstance(said.get("event"), str):
+    said, status = _object(answer), answer.status_code
+    if status == 202 and isinstance(said.get("event"), str):
         return Sent(said["event"], urljoin(url, str(said.get("url", "")).lstrip("/")))
-    detail = str(said.get("detail") or f"HTTP status {answer.status_code} from {url}")
-    if answer.status_code in {401, 403}:
+    detail = str(said.get("detail") or f"HTTP status {status} from {url}")
+    if status in {401, 403}:
         raise TokenRefused(detail)
-    if answer.status_code == 409:
+    if status == 409:
         raise EventConflict(*name)
-    if 400 <= answer.status_code < 500:
-        raise SendRefused(answer.status_code, _problems(said) or [Problem("event", detail.rstrip("."))])
-    fix = "Check that the URL is Dispatcher's own"
-    raise Unreachable("api", f"{url} gave an unexpected answer, HTTP status {answer.status_code}. {fix}.")
+    if 400 <= status < 500:
+        raise SendRefused(status, _problems(said) or [Problem("event", detail.rstrip("."))])
+    raise Unreachable("api", f"HTTP status {status} from {url} is no yes. Check the URL and its log.")
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class Problem:
     Attributes:
         where: A place a reader can go to: ``catalogue.yaml:12:5``, ``DISPATCHER_SMTP_URL``, ``fields.end``.
         what: What is wrong, as a sentence without a full stop.
-        fix: What would be right, or what to do, as a sentence without a full stop; may be empty.
+        fix: What would be right, or what to do, as a sentence without its end mark; may be empty.
         key: The key or field concerned, dotted (``types.planned-maintenance.lane``); may be empty.
     """
 
@@ -39,9 +39,13 @@ class Problem:
     key: str = ""
 
     def __str__(self) -> str:
-        key = f"{self.key}: " if self.key and self.key != self.where else ""
-        fix = f". {self.fix[:1].upper()}{self.fix[1:]}" if self.fix else ""
-        return f"{self.where}: {key}{self.what}{fix}."
+        said = not self.key or self.where == self.key or self.where.endswith(f".{self.key}")
+        key = "" if said else f"{self.key}: "
+        if not self.fix:
+            return f"{self.where}: {key}{self.what}."
+        asks = self.fix.startswith("did you mean") and "?" not in self.fix
+        end = "?" if asks else "" if self.fix.endswith("?") else "."
+        return f"{self.where}: {key}{self.what}. {self.fix[0].upper()}{self.fix[1:]}{end}"
 
 
 class DispatcherError(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,6 +30,45 @@ class Secret(str):
         return str.__str__(self)
 
 
+#: A URL as RFC 3986 writes it, so that it is certain which part is the password.
+_URL = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)"
+    r"(?:(?P<user>[^\s\x00-\x1f\x7f:/?#\[\]@]*)(?P<password>:[^\s\x00-\x1f\x7f:/?#\[\]@]*)?@)?"
+    r"(?P<server>(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?)"
+    r"(?P<path>/[^\s\x00-\x1f\x7f?#@]*)?(?:\?(?P<query>[^\s\x00-\x1f\x7f#@]*))?"
+)
+#: What a query may say aloud; everything else in it might be a password.
+_HARMLESS = frozenset(
+    {"db", "host", "port", "sslmode", "passfile", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+)
+
+
+def masked_url(text: str) -> str:
+    """A URL as it may be shown to anybody: without passwords, and without all that might be one.
+
+    Where the text is not quite a URL nobody can tell where its password begins and ends, so that only its
+    scheme is shown. A name without a password is hidden too: some services take a token there.
+    """
+    if text.startswith("sqlite:///"):
+        return text
+    match = _URL.fullmatch(text)
+    if match is None:
+        scheme = re.match(r"[a-z]{2,12}://", text)
+        return f"{scheme[0] if scheme else ''}****" if text else ""
+    login = ""
+    if match["user"] is not None:
+        login = f"{match['user']}:****@" if match["password"] else "****@"
+    query = "" if match["query"] is None else "?" + "&".join(map(_masked_pair, match["query"].split("&")))
+    return f"{match['scheme']}{login}{match['server']}{match['path'] or ''}{query}"
+
+
+def _masked_pair(pair: str) -> str:
+    name, equals, _ = pair.partition("=")
+    if equals and name in {"user", "username", "password", "sslpassword"}:
+        return f"{name}=****"
+    return pair if name in _HARMLESS else "****"  # a password with & in it looks like a name
+
+
 @dataclass(frozen=True, slots=True)
 class RelayAddress:
     """The SMTP server that takes our mail.
@@ -45,7 +85,8 @@ class RelayAddress:
     tls: Tls = "opportunistic"
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        # RFC 3986, 3.2.2: brackets keep the colons of IPv6 apart from the port's.
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +95,7 @@ class TokenEntry:
 
     name: str
     scopes: frozenset[str]
-    sha256: str
+    sha256: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

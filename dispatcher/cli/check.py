@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import typer
 
@@ -29,7 +28,7 @@ def check(ctx: typer.Context, json: Json = False) -> None:
     words = project.catalogue.audience_keys if project else rough_words(settings.root / "catalogue.yaml")
     store = RecipientStore(settings.root, cache=None, audience_keys=words)
     if words:
-        problems += _recipient_problems(store, settings.root)
+        problems += _recipient_problems(store)
     if project is not None:
         problems += _template_problems(project)
     types = len(project.catalogue.types) if project else 0
@@ -38,11 +37,9 @@ def check(ctx: typer.Context, json: Json = False) -> None:
         raise typer.Exit(EXIT_INVALID)
 
 
-def _recipient_problems(store: RecipientStore, root: Path) -> Iterator[Problem]:
+def _recipient_problems(store: RecipientStore) -> Iterator[Problem]:
     for broken in store.refresh():
         yield from broken.problems
-    if not (root / "recipients").is_dir():
-        yield Problem("recipients/", "is missing", f"make it in {root}; `dispatcher init` shows how")
 
 
 def _template_problems(project: Project) -> Iterator[Problem]:

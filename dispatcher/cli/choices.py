@@ -119,9 +119,7 @@ def _parsed(raw: bytes, name: str) -> Any:
     return document.data
 
 
-def _unknown(
-    where: str, word: str, known: Mapping[str, Any] | AbstractSet[str], file: str
-) -> Problem:
+def _unknown(where: str, word: str, known: Mapping[str, Any] | AbstractSet[str], file: str) -> Problem:
     close = difflib.get_close_matches(word, list(known), n=3)
     fix = f"did you mean {' or '.join(close)}" if close else f"{file} has {', '.join(sorted(known)[:30])}"
     return Problem(where, f"{word[:80]!r} is not known", fix)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
-from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -31,13 +30,14 @@ def write_page(page: Path, mails: Sequence[CaughtMail]) -> None:
     folder = page.parent / "mails"
     folder.mkdir(parents=True, exist_ok=True)
     shown = [_lay_out(folder, number, mail) for number, mail in enumerate(mails, 1)]
-    shown.sort(key=lambda one: one.type)
-    groups = [(kind, list(same)) for kind, same in groupby(shown, key=lambda one: one.type)]
+    groups: dict[str, list[_Shown]] = {}
+    for one in shown:
+        groups.setdefault(one.type, []).append(one)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "pages"), autoescape=True, undefined=StrictUndefined
     )
     template = environment.get_template("demo.html.j2")
-    page.write_text(template.render(groups=groups, total=len(shown)), encoding="utf-8")
+    page.write_text(template.render(groups=list(groups.items()), total=len(shown)), encoding="utf-8")
 
 
 def _lay_out(folder: Path, number: int, mail: CaughtMail) -> _Shown:

@@ -14,7 +14,7 @@ from dispatcher.app import App
 from dispatcher.domain.delivery import FINAL, Status
 from dispatcher.domain.event import Event, EventStatus
 from dispatcher.ledger.deliveries import Filter
-from dispatcher.worker import ALIVE_WITHIN
+from dispatcher.ledger.workers import ALIVE_WITHIN
 
 POLL_SECONDS = 0.1
 #: How long a worker may take to show itself before we say that none is running.

@@ -28,8 +28,8 @@ def canonical(text: str) -> str:
     Raises:
         AddressInvalid: It is not one plain mailbox address.
     """
-    match = _ADDRESS.fullmatch(text)
-    if match is None or len(text) > MAX_ADDRESS or len(match[1]) > MAX_LOCAL:
+    match = _ADDRESS.fullmatch(text) if len(text) <= MAX_ADDRESS else None
+    if match is None or len(match[1]) > MAX_LOCAL or match[2].rpartition(".")[2].isdigit():
         raise AddressInvalid(_fault(text))
     return f"{match[1]}@{match[2].lower()}"
 
@@ -55,19 +55,29 @@ def _fault(text: str) -> str:
         return "holds a name; write {address: ops@example.com, name: Operations}"
     if any(character.isspace() for character in text):
         return "holds a blank; an address has none"
-    if not at or not local or not domain:
+    if not at or not local or not domain or "@" in local:
         return "is not of the form name@example.com"
+    return _fault_in(local, domain)
+
+
+def _fault_in(local: str, domain: str) -> str:
+    """Why the two halves are no address."""
     if not domain.isascii():
         return f"has a domain outside ASCII; write it as {_punycode(domain)}"
     if not local.isascii():
         return "has characters outside ASCII before the @, which most mail servers refuse"
     if "." not in domain:
         return f"has no full domain after the @; write {local}@{domain}.example.com, say"
+    if domain.rpartition(".")[2].isdigit():
+        return "has numbers for a domain; write the server's name"
     return "is not of the form name@example.com"
 
 
 def _punycode(domain: str) -> str:
+    """Its ASCII form; no guess for ``ß`` and its like, which Python's older IDNA takes for another domain."""
     try:
-        return domain.encode("idna").decode("ascii")
+        encoded = domain.encode("idna")
+        same = encoded.decode("idna") == domain.lower()
     except UnicodeError:
-        return "its xn-- form"
+        same = False
+    return encoded.decode("ascii") if same else "its xn-- form"

@@ -124,7 +124,9 @@ def _named(question: Question, instance: Instance) -> Iterator[tuple[str, Person
 
 
 def _place(instance: Instance, role: str, person: Person) -> str:
-    return "the event's field contact" if role == "contact" else f"{instance.file}:{person.line}"
+    if role == "contact":
+        return "the event's field contact"
+    return f"{instance.file}:{person.line}" if instance.file else f"instance {instance.id}"
 
 
 def _refusal(question: Question, role: str, person: Person, wanted: tuple[str, ...]) -> str:
@@ -132,8 +134,8 @@ def _refusal(question: Question, role: str, person: Person, wanted: tuple[str, .
     if role not in wanted:
         roles = ", ".join(wanted) or "nobody"
         return f"{question.key} goes to {roles}, not to {role}"
-    if not isinstance(person, ListedPerson):
-        return ""
+    if role != "recipients" or not isinstance(person, ListedPerson):
+        return ""  # only the notification list can be narrowed
     keys = {question.key, question.type.banner}
     if person.until is not None and question.today > person.until:
         return f"the entry ended on {person.until.isoformat()} (until)"

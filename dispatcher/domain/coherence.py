@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from string import Formatter
 
-from dispatcher.domain.catalogue import Catalogue, CommunicationType, Palette
+from dispatcher.domain.catalogue import Catalogue, CommunicationType, FieldSpec, Palette
 from dispatcher.domain.colour import MIN_CONTRAST, contrast
 from dispatcher.domain.fields import parse_fields, sample
+from dispatcher.domain.values import ValueInvalid, expected, parse_value
 from dispatcher.errors import Problem
 
 #: Placeholders of a subject that are no fields.
@@ -53,9 +54,10 @@ def _type(path: str, spec: CommunicationType, catalogue: Catalogue) -> Iterator[
     yield from _fields(path, spec)
 
 
-def _unknown(path: str, word: str, known: Iterable[str], what: str) -> Problem:
+def _unknown(path: str, word: str, known: Collection[str], what: str) -> Problem:
     close = difflib.get_close_matches(word, known, n=1)
-    fix = f"did you mean {close[0]}" if close else f"use one of {', '.join(sorted(known))}"
+    others = f"use one of {', '.join(sorted(known))}" if known else f"add a {what}"
+    fix = f"did you mean {close[0]}" if close else others
     return _at(path, f"{word!r} is no {what}", fix)
 
 
@@ -70,16 +72,19 @@ def _references(path: str, spec: CommunicationType, catalogue: Catalogue) -> Ite
     if spec.becomes:
         if spec.becomes.type not in catalogue.types:
             yield _unknown(f"{path}.becomes.type", spec.becomes.type, catalogue.types, "type")
-        yield from _names_field(f"{path}.becomes.when", spec, spec.becomes.when, "boolean")
+        yield from _names_field(f"{path}.becomes.when", spec, spec.becomes.when, ("boolean",))
     if spec.mail_when:
-        yield from _names_field(f"{path}.mail_when.field", spec, spec.mail_when.field, None)
+        yield from _names_field(f"{path}.mail_when.field", spec, spec.mail_when.field)
 
 
-def _names_field(path: str, spec: CommunicationType, key: str, kind: str | None) -> Iterator[Problem]:
+def _names_field(
+    path: str, spec: CommunicationType, key: str, kinds: Collection[str] = ()
+) -> Iterator[Problem]:
     if key not in spec.fields:
         yield _unknown(path, key, spec.fields, "field of this type")
-    elif kind and spec.fields[key].kind != kind:
-        yield _at(path, f"{key!r} is of kind {spec.fields[key].kind}", f"name a field of kind {kind}")
+    elif kinds and spec.fields[key].kind not in kinds:
+        fix = f"name a field of kind {' or '.join(kinds)}"
+        yield _at(path, f"{key!r} is of kind {spec.fields[key].kind}", fix)
 
 
 def _audience(path: str, spec: CommunicationType, catalogue: Catalogue) -> Iterator[Problem]:
@@ -106,7 +111,8 @@ def _subject(path: str, spec: CommunicationType) -> Iterator[Problem]:
         if name is None or name in SUBJECT_WORDS:
             continue
         if form or conversion or not re.fullmatch("[a-z][a-z0-9_]*", name):
-            yield _at(path, f"{{{name}}} is more than a name", "write placeholders as {field}")
+            written = f"{name}{f'!{conversion}' if conversion else ''}{f':{form}' if form else ''}"
+            yield _at(path, f"{{{written}}} is more than a name", "write placeholders as {field}")
         elif name not in spec.fields:
             yield _unknown(path, name, [*spec.fields, *SUBJECT_WORDS], "field of this type")
         elif not _always_given(spec, name):
@@ -122,14 +128,44 @@ def _always_given(spec: CommunicationType, name: str) -> bool:
 def _fields(path: str, spec: CommunicationType) -> Iterator[Problem]:
     path = f"{path}.fields"
     for key, field in spec.fields.items():
-        if bool(field.choices) != (field.kind == "choice"):
-            yield _at(f"{path}.{key}.choices", "belong to kind choice, and only there", "")
-        if bool(field.columns) != (field.kind == "table"):
-            yield _at(f"{path}.{key}.columns", "belong to kind table, and only there", "")
-        if field.required and field.example is None:
-            yield _at(f"{path}.{key}", "is required and has no example", "add an example")
-        if field.after is not None:
-            yield from _names_field(f"{path}.{key}.after", spec, field.after, field.kind)
-    _, problems = parse_fields(spec, sample(spec, _SOME_MOMENT), partial=True)
-    for problem in problems:
+        yield from _field(f"{path}.{key}", key, field, spec)
+    undefaulted = {key: field.model_copy(update={"default": None}) for key, field in spec.fields.items()}
+    plain = spec.model_copy(update={"fields": undefaulted})
+    for problem in parse_fields(plain, sample(spec, _SOME_MOMENT), partial=True)[1]:
         yield _at(f"{path}.{problem.key}.example", problem.what, problem.fix)
+
+
+def _field(path: str, key: str, field: FieldSpec, spec: CommunicationType) -> Iterator[Problem]:
+    if key in SUBJECT_WORDS:
+        yield _at(path, f"{{{key}}} means something else in every subject", "choose another name")
+    for part, given, kind in (
+        ("choices", bool(field.choices), "choice"),
+        ("columns", bool(field.columns), "table"),
+    ):
+        if given != (field.kind == kind):
+            fix = f"remove {part}, or make the kind {kind}" if given else f"add {part}"
+            yield _at(f"{path}.{part}", f"belong to kind {kind}, and only there", fix)
+    if field.items != "text" and field.kind != "list":
+        yield _at(
+            f"{path}.items", "belong to kind list, and only there", "remove items, or make the kind list"
+        )
+    if field.required and field.example is None:
+        yield _at(path, "is required and has no example", "add an example")
+    if field.after is not None:
+        yield from _after(path, key, field, spec)
+    if field.default is not None:
+        try:
+            parse_value(field, field.default)
+        except ValueInvalid as error:
+            what, fix = (*error.args, expected(field))[:2]
+            yield _at(f"{path}.default", what, fix)
+
+
+def _after(path: str, key: str, field: FieldSpec, spec: CommunicationType) -> Iterator[Problem]:
+    path = f"{path}.after"
+    if field.kind not in {"datetime", "date"}:
+        yield _at(path, f"belongs to kind datetime or date, not to {field.kind}", "remove it")
+    elif field.after == key:
+        yield _at(path, "names its own field", "name another field, or remove it")
+    else:
+        yield from _names_field(path, spec, str(field.after), (field.kind,))

@@ -61,7 +61,7 @@ def resolve_examples(value: Any, now: datetime) -> Any:
 def sample(spec: CommunicationType, now: datetime) -> dict[str, Any]:
     """The field values of the type's examples, as an event sent at `now` would carry them."""
     return {
-        key: _as_kind(field, resolve_examples(field.example, now))
+        key: _example(field, field.example, now)
         for key, field in spec.fields.items()
         if field.example is not None
     }
@@ -69,7 +69,7 @@ def sample(spec: CommunicationType, now: datetime) -> dict[str, Any]:
 
 def from_text(field: FieldSpec, text: str) -> Any:
     """What was typed after ``--set key=`` as a plain JSON value; left as text where it cannot be."""
-    if field.kind == "integer" and re.fullmatch(r"[+-]?\d{1,18}", text.strip()):
+    if field.kind == "integer" and re.fullmatch(r"[+-]?[0-9]{1,18}", text.strip()):
         return int(text)
     if field.kind == "boolean" and text.strip().lower() in {"true", "false", "yes", "no"}:
         return text.strip().lower() in {"true", "yes"}
@@ -78,11 +78,28 @@ def from_text(field: FieldSpec, text: str) -> Any:
     return text
 
 
-def _as_kind(field: FieldSpec, value: Any) -> Any:
-    """A relative example is a moment; a field of kind ``date`` wants its day."""
-    if field.kind == "date" and isinstance(value, str):
-        return value[:10]
-    return value
+def _example(field: FieldSpec, value: Any, now: datetime) -> Any:
+    if field.kind == "list" and isinstance(value, list):
+        return [_as_kind(field.items, item, now) for item in value]
+    if field.kind == "table" and isinstance(value, list):
+        return [_example_row(field, row, now) for row in value]
+    return _as_kind(field.kind, value, now)
+
+
+def _example_row(field: FieldSpec, row: Any, now: datetime) -> Any:
+    if not isinstance(row, dict):
+        return row
+    kinds = {key: column.kind for key, column in field.columns.items()}
+    return {key: _as_kind(kinds.get(key, "text"), value, now) for key, value in row.items()}
+
+
+def _as_kind(kind: str, value: Any, now: datetime) -> Any:
+    """Only where a moment is wanted is ``+1d`` one; a ``date`` wants its day."""
+    if kind not in {"datetime", "date"}:
+        return value
+    plain = resolve_examples(value, now)
+    relative = isinstance(value, str) and moment.is_relative(value)
+    return plain[:10] if kind == "date" and relative else plain
 
 
 def _problem(key: str, what: str, fix: str) -> Problem:
@@ -92,18 +109,19 @@ def _problem(key: str, what: str, fix: str) -> Problem:
 def _unknown(spec: CommunicationType, given: Mapping[str, Any]) -> Iterator[Problem]:
     for key in given:
         if key not in spec.fields:
-            close = difflib.get_close_matches(str(key), spec.fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(spec.fields)}"
-            yield _problem(str(key)[:60], "is no field of this type", hint.removesuffix("?"))
+            name = str(key)[:60]
+            close = difflib.get_close_matches(name, spec.fields, n=1)
+            known = ", ".join(spec.fields)
+            hint = f"did you mean {close[0]}" if close else f"the fields are {known}" if known else ""
+            what = "is no field of this type"
+            yield _problem(name if name.isprintable() else ascii(name), what, hint or "leave it out")
 
 
 def _disordered(spec: CommunicationType, values: Mapping[str, Any]) -> Iterator[Problem]:
     for key, field in spec.fields.items():
-        if field.after is None or values.get(key) is None or values.get(field.after) is None:
-            continue
-        if values[key] <= values[field.after]:
-            yield _problem(
-                key,
-                f"{values[key].isoformat()} is not after {field.after} {values[field.after].isoformat()}",
-                f"give a moment after {field.after}",
-            )
+        later, earlier = values.get(key), values.get(field.after or "")
+        if not isinstance(later, date) or not isinstance(earlier, date) or type(later) is not type(earlier):
+            continue  # missing, wrong by itself, or a fault of the catalogue, which coherence finds
+        if later <= earlier:
+            what = f"{later.isoformat()} is not after {field.after} {earlier.isoformat()}"
+            yield _problem(key, what, f"give a moment after {field.after}")

@@ -7,10 +7,20 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 _UNITS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
-_SHORT = re.compile(r"(?:\d+[wdhms]\s*)+", re.IGNORECASE)
-_ISO = re.compile(r"P(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)S)?)?")
-_RELATIVE = re.compile(r"(?P<sign>[+-])(?P<span>\d+[wdhm])(?:\s+(?P<at>\d{2}:\d{2}))?")
+# Numbers have at most nine digits: more is out of range anyway, and ASCII keeps ٣ and ſ out.
+_SHORT = re.compile(r"(?:\d{1,9}[wdhms]\s*)+", re.IGNORECASE | re.ASCII)
+_ISO = re.compile(
+    r"P(?:(?P<w>\d{1,8})W)?(?:(?P<d>\d{1,8})D)?"
+    r"(?:T(?=\d)(?:(?P<h>\d{1,8})H)?(?:(?P<m>\d{1,8})M)?(?:(?P<s>\d{1,9})S)?)?",
+    re.ASCII,
+)
+_RELATIVE = re.compile(
+    r"(?P<sign>[+-])(?P<number>\d{1,8})(?P<unit>[wdhm])(?:\s+(?P<at>(?:[01]\d|2[0-3]):[0-5]\d))?", re.ASCII
+)
 MAX_SPAN = timedelta(days=3660)
+#: Before the first lies only what nobody meant (an empty date of some systems is the year 1); after the last,
+#: an offset would lead out of the calendar.
+FIRST_YEAR, LAST_YEAR = 1970, 9000
 
 
 def parse_datetime(text: str) -> datetime:
@@ -19,12 +29,24 @@ def parse_datetime(text: str) -> datetime:
     Raises:
         ValueError: It is no such moment, has no offset, or lies outside the years 1970 to 9000.
     """
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError("is not a date and time") from None
     if moment.tzinfo is None:
         raise ValueError("has no offset from UTC")
-    if not 1970 <= moment.year <= 9000:
-        raise ValueError("is not in the years 1970 to 9000")
+    check_year(moment)
     return moment
+
+
+def check_year(day: date) -> None:
+    """Nothing, for a day or moment in the years that are dealt with.
+
+    Raises:
+        ValueError: It lies outside the years 1970 to 9000.
+    """
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise ValueError(f"is not in the years {FIRST_YEAR} to {LAST_YEAR}")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -52,28 +74,34 @@ def format_duration(span: timedelta) -> str:
     hours, rest = divmod(rest, 3600)
     minutes, seconds = divmod(rest, 60)
     clock = "".join(f"{n}{u}" for n, u in ((hours, "H"), (minutes, "M"), (seconds, "S")) if n)
+    if not days and not clock:
+        return "PT0S"
     return f"P{f'{days}D' if days else ''}{f'T{clock}' if clock else ''}"
 
 
 def is_relative(text: str) -> bool:
-    """Whether `text` is a moment relative to now: ``+14d 22:00``, ``-45m``."""
-    return _RELATIVE.fullmatch(text) is not None
+    """Whether `text` is a moment relative to now, at most ten years away: ``+14d 22:00``, ``-45m``."""
+    match = _RELATIVE.fullmatch(text)
+    return match is not None and abs(_distance(match)) <= MAX_SPAN
 
 
 def resolve_relative(text: str, now: datetime) -> datetime:
     """``+14d 22:00`` or ``-45m`` as a moment in UTC, whole minutes, seen from `now`.
 
     Raises:
-        ValueError: `text` is not of that form.
+        ValueError: `text` is not of that form, or is more than ten years away.
     """
     match = _RELATIVE.fullmatch(text)
-    if match is None:
+    if match is None or abs(_distance(match)) > MAX_SPAN:
         raise ValueError("is not relative to now")
-    span = parse_duration(match["span"])
-    moment = now.astimezone(UTC) + (span if match["sign"] == "+" else -span)
+    moment = now.astimezone(UTC) + _distance(match)
     if match["at"]:
         moment = datetime.combine(moment.date(), time.fromisoformat(match["at"]), UTC)
     return moment.replace(second=0, microsecond=0)
+
+
+def _distance(match: re.Match[str]) -> timedelta:
+    return timedelta(seconds=int(match["sign"] + match["number"]) * _UNITS[match["unit"]])
 
 
 def day_in(zone: str, moment: datetime) -> date:

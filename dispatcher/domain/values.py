@@ -52,9 +52,9 @@ def parse_value(field: FieldSpec | Column, value: Any) -> Any:
         if field.kind == "choice":
             return _choice(field, value)
         if field.kind == "list":
-            return tuple(_items(value, _PARSERS[field.items]))
+            return tuple(_items(value, _PARSERS[field.items], _EXPECTED[field.items]))
         if field.kind == "table":
-            return tuple(_items(value, lambda row: _row(field.columns, row)))
+            return tuple(_items(value, lambda row: _row(field.columns, row), expected(field)))
     return _PARSERS[field.kind](value)
 
 
@@ -63,19 +63,22 @@ def expected(field: FieldSpec | Column) -> str:
     if isinstance(field, FieldSpec) and field.kind == "choice":
         return f"give one of {', '.join(field.choices)}"
     if isinstance(field, FieldSpec) and field.kind == "table":
-        return f"give a list of objects with {', '.join(field.columns)}"
-    return {
-        "text": f"give text on one line, at most {MAX_TEXT} characters",
-        "paragraphs": f"give text, at most {MAX_PARAGRAPHS} characters, paragraphs parted by a blank line",
-        "datetime": "give a date and time with offset, like 2027-03-06T22:00+01:00 or 2027-03-06T21:00Z",
-        "date": "give a date like 2027-03-06",
-        "duration": "give a duration like PT2H30M or 2h 30m",
-        "url": "give an address that begins with https:// or http://",
-        "integer": "give a whole number",
-        "boolean": "give true or false",
-        "list": f"give a list of at most {MAX_ITEMS} entries",
-        "address": "give one mail address, like name@example.com",
-    }[field.kind]
+        return f"give a list of 1 to {MAX_ITEMS} objects with {', '.join(field.columns)}"
+    return _EXPECTED[field.kind]
+
+
+_EXPECTED: Mapping[str, str] = {
+    "text": f"give text on one line, at most {MAX_TEXT} characters",
+    "paragraphs": f"give text, at most {MAX_PARAGRAPHS} characters, paragraphs parted by a blank line",
+    "datetime": "give a date and time with offset, like 2027-03-06T22:00+01:00 or 2027-03-06T21:00Z",
+    "date": "give a date like 2027-03-06",
+    "duration": "give a duration like PT2H30M or 2h 30m",
+    "url": "give an address that begins with https:// or http://",
+    "integer": "give a whole number",
+    "boolean": "give true or false",
+    "list": f"give a list of 1 to {MAX_ITEMS} entries",
+    "address": "give one mail address, like name@example.com",
+}
 
 
 def _text(value: Any) -> str:
@@ -101,7 +104,9 @@ def _paragraphs(value: Any) -> tuple[str, ...]:
         raise ValueInvalid(f"is {len(value)} characters long")
     if _UNPRINTABLE_BUT_NEWLINE.search(value):
         raise ValueInvalid("holds control characters")
-    return tuple(" ".join(part.split()) for part in re.split(r"\n[ ]*\n", value) if part.strip())
+    # Only blanks and line breaks are folded: a no-break space before a French colon stays one.
+    parts = (re.sub(r"[ \n]+", " ", part).strip() for part in re.split(r"\n[ ]*\n", value))
+    return tuple(part for part in parts if part)
 
 
 def _datetime(value: Any) -> datetime:
@@ -115,12 +120,18 @@ def _datetime(value: Any) -> datetime:
 
 
 def _date(value: Any) -> date:
+    text = value.strip() if isinstance(value, str) else ""
     try:
-        if isinstance(value, str) and len(value.strip()) == 10:
-            return date.fromisoformat(value.strip())
+        day = date.fromisoformat(text) if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text) else None
     except ValueError:
-        pass
-    raise ValueInvalid(f"{_shown(value)} is no date")
+        day = None
+    if day is None:
+        raise ValueInvalid(f"{_shown(value)} is no date")
+    try:
+        moment.check_year(day)
+    except ValueError as error:
+        raise ValueInvalid(f"{_shown(value)} {error}") from None
+    return day
 
 
 def _duration(value: Any) -> Any:
@@ -135,10 +146,11 @@ def _url(value: Any) -> str:
     try:
         parts = urlsplit(text)
         host = parts.hostname
+        _ = parts.port  # raises for one that is no number up to 65535
     except ValueError:
         host = None
-    plain = not re.search(r"[\s<>\"'\\^`{|}\x00-\x1f\x7f-\x9f]", text) and len(text) <= MAX_URL
-    if not (host and plain and parts.scheme in {"http", "https"} and not parts.username):
+    plain = not re.search(r"[\s<>\"'\\^`{|}\x00-\x1f\x7f-\x9f\ud800-\udfff]", text) and len(text) <= MAX_URL
+    if not (host and plain and parts.scheme in {"http", "https"} and "@" not in parts.netloc):
         raise ValueInvalid(f"{_shown(value)} is no web address")
     return text
 
@@ -170,7 +182,7 @@ def _choice(field: FieldSpec, value: Any) -> str:
     return value
 
 
-def _items(value: Any, parser: Callable[[Any], Any]) -> Iterator[Any]:
+def _items(value: Any, parser: Callable[[Any], Any], fix: str) -> Iterator[Any]:
     if not isinstance(value, list):
         raise ValueInvalid(f"is {_kind_of(value)}, not a list")
     if not 0 < len(value) <= MAX_ITEMS:
@@ -179,7 +191,7 @@ def _items(value: Any, parser: Callable[[Any], Any]) -> Iterator[Any]:
         try:
             yield parser(item)
         except ValueInvalid as error:
-            raise ValueInvalid(f"entry {number}: {error.args[0]}", *error.args[1:]) from None
+            raise ValueInvalid(f"entry {number}: {error.args[0]}", *(error.args[1:] or (fix,))) from None
 
 
 def _row(columns: Mapping[str, Column], row: Any) -> dict[str, Any]:
@@ -205,12 +217,19 @@ def _kind_of(value: Any) -> str:
     if isinstance(value, bool):
         return "true or false"
     kinds = ((str, "text"), ((int, float), "a number"), (dict, "an object"), (list, "a list"))
-    return next((name for kind, name in kinds if isinstance(value, kind)), "nothing")
+    other = "nothing" if value is None else f"a {type(value).__name__}"
+    return next((name for kind, name in kinds if isinstance(value, kind)), other)
 
 
 def _shown(value: Any) -> str:
     """The value as an error may quote it: short, and with its control characters escaped."""
-    text = repr(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) >= 10**50:
+        return "a number of more than 50 digits"
+    if not isinstance(value, (str, int, float)):
+        return _kind_of(value)  # the text of a list could be of any length, its depth more than `repr` stands
+    text = repr(value[:61] if isinstance(value, str) else value)
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

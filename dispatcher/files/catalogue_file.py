@@ -11,8 +11,9 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.coherence import problems_of
 from dispatcher.errors import CatalogueInvalid, Problem
 from dispatcher.files.source import MAX_BYTES, Document, KeyPath, dotted, parse
-from dispatcher.files.validation import Guide, problem_at, problems_of_error
+from dispatcher.files.validation import Guide, in_order, problem_at, problems_of_error
 
+_IN_QUOTES = 'write the colour in quotes, like "#FFDDB3"; without them # begins a comment'
 _GUIDE = Guide(
     Catalogue,
     hints={
@@ -21,6 +22,9 @@ _GUIDE = Guide(
         "senders": "add `senders: {default: {address: …, name: …}}`",
         "banners": "add `banners:` with at least one banner below it",
         "types": "add `types:` with at least one communication type below it",
+        "*.background": _IN_QUOTES,
+        "*.text": _IN_QUOTES,
+        "*.fields": "describe a field below it, or write `fields: {}` for none",
     },
 )
 
@@ -34,17 +38,18 @@ def load_catalogue(path: Path, *, templates: Path | None = None) -> Catalogue:
             to leave that unchecked.
 
     Raises:
-        CatalogueInvalid: The file is missing or wrong; with every problem, in the order of the file.
+        CatalogueInvalid: The file is missing or wrong; with every problem, in the order of the file. Whether
+            entries fit together is looked at once each is right by itself.
     """
     document = parse(_read(path), path.name)
     catalogue, problems = _checked(document, templates)
     if problems or catalogue is None:
-        raise CatalogueInvalid(problems)
+        raise CatalogueInvalid(in_order(problems))
     return catalogue
 
 
 def rough_words(path: Path) -> frozenset[str]:
-    """The words that recipient files may use, as far as a catalogue with faults tells; empty if it does not."""
+    """The words that recipient files may use, as far as a faulty catalogue tells; empty if it does not."""
     try:
         data = parse(_read(path), path.name).data
     except CatalogueInvalid:
@@ -71,7 +76,7 @@ def _checked(document: Document, templates: Path | None) -> tuple[Catalogue | No
     if not document.complete:
         return None, problems
     if document.data is None:
-        problems.append(problem_at(document, (), "the file is empty", "run `dispatcher init DIR` to get one"))
+        problems.append(problem_at(document, (), "the file is empty", "run `dispatcher init DIR` for one"))
         return None, problems
     try:
         catalogue = Catalogue.model_validate(document.data, by_alias=True, by_name=False)

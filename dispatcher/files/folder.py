@@ -84,7 +84,7 @@ def _take(entry: os.DirEntry[str], name: str, real_root: str, listing: Listing, 
         elif entry.is_file():
             listing.files[name] = stat_of(entry.stat())
         else:
-            what = "this is a dangling link" if link else "this is no file"
+            what = "this is a link to no file" if link else "this is no file"
             listing.problems[name] = Problem(name, what, "remove it, or put a regular file in its place")
     except FileNotFoundError:
         pass  # It was deleted just now.

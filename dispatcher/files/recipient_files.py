@@ -13,16 +13,18 @@ from dispatcher.domain.address import folded
 from dispatcher.domain.instance import ROLES, Instance
 from dispatcher.errors import Problem, RecipientsInvalid
 from dispatcher.files.source import MAX_BYTES, Document, parse
-from dispatcher.files.validation import Guide, meant, problem_at, problems_of_error, shown
+from dispatcher.files.validation import Guide, Wording, in_order, meant, problem_at, problems_of_error, shown
 
 #: What only an entry of the notification list may say.
 NARROWING = ("only", "except", "until")
 
-_PERSON = "write name@example.com or {address: name@example.com, …}"
+_PERSON = Wording("an address", "write name@example.com or {address: name@example.com, …}")
 _GUIDE = Guide(
     Instance,
     hints={
         "instance": "add `instance: some-id`, which no other file has",
+        "id": "did you mean instance",
+        "recipients.except_": "did you mean except",
         "admins": "name at least one admin, like `admins: [name@example.com]`",
         **{role: f"name somebody, or remove `{role}`" for role in ROLES if role != "admins"},
         **{f"{role}.address": "add `address: name@example.com`" for role in ROLES},
@@ -90,12 +92,8 @@ def read_instance(raw: bytes, name: str, audience_keys: frozenset[str]) -> Readi
         instance = Instance.model_validate(form, by_alias=True, by_name=False)
     except ValidationError as error:
         found += _reworded(problems_of_error(error, document, _GUIDE), found)
-        return Reading(None, problems=tuple(sorted(found, key=_position)))
-    return Reading(None, problems=tuple(sorted(found, key=_position))) if found else Reading(instance, form)
-
-
-def _position(problem: Problem) -> tuple[int, ...]:
-    return tuple(int(part) for part in problem.where.rsplit(":", 2)[1:])
+        return Reading(None, problems=tuple(in_order(found)))
+    return Reading(None, problems=tuple(in_order(found))) if found else Reading(instance, form)
 
 
 def _with_lines(document: Document, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class RecipientStore:
     def _instance(self, version: Version) -> Instance:
         """Made when it is first asked for: most commands ask for a few of many."""
         made = self._made.get(version.instance)
-        if made is None or made[0] is not version:
+        if made is None:
             made = version, Instance.model_validate(orjson.loads(version.form))
             self._made[version.instance] = made
         return made[1]

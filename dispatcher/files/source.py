@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import yaml
-from yaml.cyaml import CParser
 
 from dispatcher.errors import Problem
 from dispatcher.files.syntax import not_unicode, rejected
@@ -111,7 +110,7 @@ def parse(raw: bytes, name: str) -> Document:
         return document
     builder = _Builder(document)
     try:
-        parser = CParser(raw)
+        parser = yaml.CSafeLoader(raw)
         while (event := parser.get_event()) is not None:
             builder.take(event)
         document.complete = True
@@ -199,9 +198,9 @@ class _Builder:
             return
         self._document.keys[path] = event.start_mark
         if not event.style and type(resolve(key)) is not str:
-            what = f"the key {key[:40]} is no text" if key else "a key is missing before the colon"
+            what = "this key is no text" if key else "a key is missing before the colon"
             fix = f'write it in quotes: "{key[:40]}":' if key else "write key: value"
-            self._problem(event.start_mark, what, fix, frame.path)
+            self._problem(event.start_mark, what, fix, path)
 
     def _place(self, value: Any, event: Any) -> KeyPath:
         """Put a value where it belongs; its path."""
@@ -261,7 +260,7 @@ class _Builder:
             f"remove it; text that begins with {word[:1]} goes in quotes",
         )
 
-    #: By kind of event. Functions, not bound methods: those would tie each one into a circle that outlives its file.
+    #: Functions, not bound methods, which would tie each builder into a circle that outlives its file.
     HANDLERS: Mapping[type, Callable[[_Builder, Any], None]] = {
         yaml.ScalarEvent: _scalar,
         yaml.MappingStartEvent: _open,

@@ -20,14 +20,14 @@ _MEANINGS = (
     ("expected ',' or ']'", "a list in [brackets] lacks a comma or its end", "write [one, two]"),
     ("expected ',' or '}'", "a mapping in {braces} lacks a comma or its end", "write {one: 1, two: 2}"),
     ("expected '-' indicator", "a list ends without a sign", "indent each entry alike, with - before it"),
-    ("expected key", "this line is indented differently from those around it", "indent entries alike"),
+    ("expected key", "no key begins here", "write key: value, indented like the lines around it"),
     ("could not find expected ':'", "a key has no colon", "write key: value"),
     ("unexpected end of stream", "a quote is opened and never closed", "close it"),
     ("escape c", "a backslash starts nothing known", "write text with backslashes in 'single' quotes"),
     ("cannot start any token", "no value begins with this character", _QUOTES),
     ("block sequence entries", "a list entry cannot stand here", "begin it on a line of its own"),
     ("node content", "a bracket or brace is closed that was never opened", _QUOTES),
-    ("control characters are not allowed", "a control character", "remove it"),
+    ("control characters are not allowed", "a control character stands here", "remove it"),
 )  # fmt: skip
 
 
@@ -58,9 +58,10 @@ def _reworded(where: str, complaint: str, character: str, began: str) -> Problem
 
 
 def _began(error: yaml.MarkedYAMLError) -> str:
-    """Where that began which is not ended, if on an earlier line."""
+    """Where a bracket, brace or quote was opened that is not closed, if on an earlier line."""
     start, end = error.context_mark, error.problem_mark
-    if start is None or end is None or start.line == end.line:
+    whole = "expected ','" in (error.problem or "") or "end of stream" in (error.problem or "")
+    if not whole or start is None or end is None or start.line == end.line:
         return ""
     return f"; it begins in line {start.line + 1}"
 

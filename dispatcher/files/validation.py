@@ -32,13 +32,14 @@ class Guide:
 
     Attributes:
         model: The model of the whole file.
-        hints: What to do about a missing or empty key, by dotted key without indexes.
-        shapes: What an entry looks like, by the name of its model.
+        hints: What to do about a missing, empty or foreign key, by dotted key without indexes; ``*.label``
+            stands for every ``label``.
+        shapes: What an entry is and looks like, by the name of its model.
     """
 
     model: type[BaseModel]
     hints: Mapping[str, str] = field(default_factory=dict)
-    shapes: Mapping[str, str] = field(default_factory=dict)
+    shapes: Mapping[str, Wording] = field(default_factory=dict)
 
 
 def problems_of_error(error: ValidationError, document: Document, guide: Guide) -> list[Problem]:
@@ -53,6 +54,11 @@ def problems_of_error(error: ValidationError, document: Document, guide: Guide) 
         wording = _worded(details, path, document, guide)
         found.append((document.place(path, key=is_key), problem_at(document, path, *wording, key=is_key)))
     return [problem for _, problem in sorted(found, key=lambda pair: pair[0])]
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems of one file by line and column."""
+    return sorted(problems, key=lambda problem: [int(part) for part in problem.where.rsplit(":", 2)[1:]])
 
 
 def problem_at(document: Document, path: KeyPath, what: str, fix: str, *, key: bool = False) -> Problem:
@@ -90,9 +96,8 @@ def _worded(details: ErrorDetails, path: KeyPath, document: Document, guide: Gui
         return Wording("is missing", _hint(path, guide) or f"add `{path[-1]}: …`")
     if details["type"] == "extra_forbidden":
         keys = keys_at(guide.model, path[:-1])
-        return Wording(
-            "is no key here", meant(str(path[-1]), keys, otherwise=f"the keys are {', '.join(keys)}")
-        )
+        close = meant(str(path[-1]), keys, otherwise=f"the keys are {', '.join(keys)}")
+        return Wording("is no key here", _hint(path, guide) or close)
     if details["input"] is None:
         return Wording(
             "is empty", _hint(path, guide) or "give a value, or remove the line where the key is optional"
@@ -104,7 +109,8 @@ def _worded(details: ErrorDetails, path: KeyPath, document: Document, guide: Gui
 
 
 def _hint(path: KeyPath, guide: Guide) -> str:
-    return guide.hints.get(dotted(tuple(part for part in path if not isinstance(part, int))), "")
+    whole = dotted(tuple(part for part in path if not isinstance(part, int)))
+    return guide.hints.get(whole) or guide.hints.get(f"*.{path[-1] if path else ''}", "")
 
 
 def _not_text(details: ErrorDetails, path: KeyPath, document: Document, _: Guide) -> Wording:
@@ -124,9 +130,7 @@ def _pattern(details: ErrorDetails, *_: Any) -> Wording:
 def _none_of(details: ErrorDetails, *_: Any) -> Wording:
     expected = str(details["ctx"]["expected"])
     allowed = re.findall(r"'([^']*)'", expected) or [expected]
-    every = f"use {allowed[0]}" if len(allowed) == 1 else f"use one of {', '.join(allowed)}"
-    close = meant(str(details["input"]), allowed, otherwise=every)
-    fix = close if close == every else f"{close}; the choices are {', '.join(allowed)}"
+    fix = f"use {allowed[0]}" if len(allowed) == 1 else f"use one of {', '.join(allowed)}"
     return Wording(f"{shown(details['input'])} is not known", fix)
 
 
@@ -146,7 +150,7 @@ def _no_mapping(details: ErrorDetails, path: KeyPath, _: Document, guide: Guide)
         return Wording(f"the file is {kind_of(details['input'])}, not a mapping", "write key: value lines")
     shape = guide.shapes.get(name)
     if shape:
-        return Wording(f"is {kind_of(details['input'])}, not {shape.partition(' ')[0]} {name}", shape)
+        return Wording(f"is {kind_of(details['input'])}, not {shape.what}", shape.fix)
     return Wording(f"is {kind_of(details['input'])}, not a mapping", "write key: value pairs below it")
 
 

@@ -11,20 +11,22 @@ from markupsafe import escape
 
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.fields import parse_fields, sample
-from dispatcher.domain.instance import Instance, Person
+from dispatcher.domain.instance import Instance
 from dispatcher.errors import EventInvalid
-from dispatcher.flow.expand import Reading, view_of
+from dispatcher.flow.reading import Reading, view_of
 from dispatcher.mail import message
 from dispatcher.mail.content import RECIPIENT
 from dispatcher.mail.renderer import Renderer
 
 #: Who reads a mail about no instance of ours.
-EXAMPLE = Instance(
-    id="example",
-    name="Example Production",
-    url="https://example.example.com",
-    version="9.1",
-    admins=[Person(address="admin@example.example", name="Example Admin")],
+EXAMPLE = Instance.model_validate(
+    {
+        "instance": "example",
+        "name": "Example Production",
+        "url": "https://example.example.com",
+        "version": "9.1",
+        "admins": [{"address": "admin@example.example", "name": "Example Admin"}],
+    }
 )
 
 

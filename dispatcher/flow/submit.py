@@ -17,12 +17,18 @@ from typing import Any
 import orjson
 
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
+from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import NewEvent, Selection
 from dispatcher.domain.fields import parse_fields
 from dispatcher.errors import EventInvalid, Problem
 from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.ledger.events import Added
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.queue.bell import Bell
+from dispatcher.queue.lanes import EVERY
+
+#: So many events get a ring each; more are expanded one after the other by one job a lane.
+FEW = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +111,10 @@ class Submit:
         if problems:
             raise EventInvalid(problems)
         added = await self._ledger.events.add(events)
-        return [
-            Accepted(one.id, one.duplicate, one.duplicate or await self._wake(one.id, event))
-            for one, event in zip(added, events, strict=True)
-        ]
+        woken = await self._wake(
+            {one.id: event.lane for one, event in zip(added, events, strict=True) if _waits(one, event)}
+        )
+        return [Accepted(one.id, one.duplicate, woken) for one in added]
 
     async def _checked(self, submission: Submission) -> NewEvent:
         """The event, if it is right or if it is the repeat of one that was right when it came."""
@@ -189,8 +195,17 @@ class Submit:
             return selection, [Problem("instances", "there are no instances at all", fix, "instances")]
         return selection, []
 
-    async def _wake(self, event: str, new: NewEvent) -> bool:
-        return bool(new.record_only) or await self._bell.ring_expand(event, new.lane)
+    async def _wake(self, waiting: Mapping[str, Lane]) -> bool:
+        """Ring for the new events: for a few one by one, for many once a lane."""
+        if len(waiting) > FEW:
+            rings = [(EVERY, lane) for lane in dict.fromkeys(waiting.values())]
+        else:
+            rings = list(waiting.items())
+        return all([await self._bell.ring_expand(event, lane) for event, lane in rings])
+
+
+def _waits(added: Added, event: NewEvent) -> bool:
+    return not added.duplicate and not event.record_only
 
 
 def record_only(spec: CommunicationType, fields: Mapping[str, Any]) -> str:

@@ -12,11 +12,10 @@ from datetime import datetime, timedelta
 
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.queue.bell import Bell
+from dispatcher.queue.lanes import EVERY
 
 #: How long an accepted event is left to the bell that was rung for it.
 PATIENCE = timedelta(seconds=3)
-#: Events rung for in one sweep; the next sweep is seconds away.
-BATCH = 100
 
 _log = logging.getLogger(__name__)
 
@@ -38,9 +37,8 @@ class Sweep:
         now = self._clock()
         if recovered := await self._ledger.claims.recover(now):
             _log.warning("%d deliveries were taken over from a worker that went away", recovered)
-        for waiting in await self._ledger.events.unexpanded(BATCH):
-            event = await self._ledger.events.get(waiting)
-            if event.accepted_at <= now - PATIENCE:
-                await self._bell.ring_expand(event.id, event.lane)
+        waiting = await self._ledger.events.unexpanded(1)
+        if waiting and waiting[0].accepted_at <= now - PATIENCE:
+            await self._bell.ring_expand(EVERY, waiting[0].lane)
         for lane in await self._ledger.claims.due_lanes(now):
             await self._bell.ring_deliver(lane)

@@ -37,12 +37,14 @@ class Filter:
         event: The event's id in the ledger.
         address: Compared without regard to case.
         message_id: As it stands in the message, with its angle brackets if it was stored so.
+        after: The id of a delivery; those that a list, newest first, has after it.
     """
 
     event: str | None = None
     address: str | None = None
     status: Status | None = None
     message_id: str | None = None
+    after: str | None = None
 
     def apply(self, query: Select[Any]) -> Select[Any]:
         """`query`, narrowed to them."""
@@ -53,6 +55,8 @@ class Filter:
             query = query.where(deliveries.c.folded == folded(storable(self.address)))
         if self.message_id is not None:
             query = query.where(deliveries.c.message_id == storable(self.message_id))
+        if self.after is not None:
+            query = query.where(deliveries.c.id < storable(self.after))
         if self.status is not None:
             query = query.where(deliveries.c.status == self.status)
             if self.status in TROUBLE and self.event is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -26,8 +25,7 @@ POOL = 10  # connections per process; PostgreSQL's default limit is 100 for all 
 _SETTING = "DISPATCHER_DATABASE_URL"
 _SHAPES = "write sqlite:////absolute/path.db or postgresql://user:password@host/name"
 _PRAGMAS = (
-    f"busy_timeout={BUSY_SECONDS * 1000}",  # first: the next one may have to wait
-    "journal_mode=WAL",
+    f"busy_timeout={BUSY_SECONDS * 1000}",
     "synchronous=FULL",  # a commit is on the disk before anybody hears of it
     "foreign_keys=ON",
     "cache_size=-20000",  # kB
@@ -40,6 +38,7 @@ class Database:
 
     Attributes:
         place: Where it is, for messages; never the password.
+        path: SQLite's file; an empty string for PostgreSQL.
         dialect: ``sqlite`` or ``postgresql``.
         many_writers: Whether transactions that write can run side by side.
         now: The clock.
@@ -52,12 +51,14 @@ class Database:
         self.dialect = address.get_backend_name()
         self.many_writers = self.dialect != "sqlite"
         if self.dialect == "sqlite":
-            self.place = f"at {address.database}"
+            self.path = str(address.database)
+            self.place = f"at {self.path}"
             self.engine = _sqlite_engine(address)
             self._reader = self.engine
             # SQLite has one writer: ours queue in order here, instead of polling for its lock.
             self._turns = asyncio.Semaphore(1)
         else:
+            self.path = ""
             self.place = f"at {_server(address)}"
             self.engine = _postgresql_engine(address)
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -118,6 +119,9 @@ def _address(url: str) -> URL:
     if backend == "sqlite" and address.database in {None, "", ":memory:"}:
         problem = "names no file; the ledger must outlive the process"
         raise SettingsInvalid(Problem(_SETTING, problem, _SHAPES))
+    if backend == "sqlite" and address.query:
+        problem = "has options after a question mark; the ledger sets SQLite's options itself"
+        raise SettingsInvalid(Problem(_SETTING, problem, _SHAPES))
     return address.set(drivername=backend)
 
 
@@ -129,9 +133,6 @@ def _server(address: URL) -> str:
 
 
 def _sqlite_engine(address: URL) -> AsyncEngine:
-    path = str(address.database)
-    with suppress(OSError):  # it holds names and addresses: for its owner's eyes only
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     engine = create_async_engine(
         address.set(drivername="sqlite+aiosqlite"), pool_size=POOL, hide_parameters=True
     )
@@ -144,8 +145,10 @@ def _sqlite_engine(address: URL) -> AsyncEngine:
         try:
             for pragma in _PRAGMAS:
                 cursor.execute(f"PRAGMA {pragma}")
-        finally:
             cursor.close()
+        except BaseException:
+            connection.close()  # nobody else would
+            raise
 
     @event.listens_for(engine.sync_engine, "invalidate")
     def undo(connection: Any, _record: Any, _error: Any) -> None:

@@ -20,6 +20,8 @@ from dispatcher.ledger.ids import new_ids
 from dispatcher.ledger.schema import events
 
 _PAIRS = 500  # pairs in one IN list; PostgreSQL's driver takes 32,767 parameters
+# Not a parameter: only then does SQLite see that the partial index will do.
+_ACCEPTED = select(events).where(events.c.status == literal_column(f"'{EventStatus.ACCEPTED}'"))
 _URGENCY = case({lane.value: rank for rank, lane in enumerate(Lane)}, value=events.c.lane)
 
 
@@ -123,17 +125,15 @@ class Events:
             query = query.where(events.c.id < storable(before))
         return await self._load(query)
 
-    async def unexpanded(self, limit: int) -> Sequence[str]:
-        """Ids of events whose audience is not resolved yet: by urgency of the lane, oldest first."""
-        query = (
-            select(events.c.id)
-            # Not a parameter: only then does SQLite see that the partial index will do.
-            .where(events.c.status == literal_column(f"'{EventStatus.ACCEPTED}'"))
-            .order_by(_URGENCY, events.c.id)
-            .limit(limit)
-        )
-        async with self._database.read() as connection:
-            return (await connection.execute(query)).scalars().all()
+    async def unexpanded(self, limit: int) -> Sequence[Event]:
+        """Events that nobody expands: by urgency of the lane, oldest first."""
+        free = events.c.expanding_until.is_(None) | (events.c.expanding_until <= self._database.now())
+        return await self._load(_ACCEPTED.where(free).order_by(_URGENCY, events.c.id).limit(limit))
+
+    async def unexpanded_in(self, thread: str, types: Sequence[str]) -> Sequence[Event]:
+        """A thread's events of these effective types that are not expanded yet, oldest first."""
+        wanted = (events.c.thread == storable(thread), events.c.effective_type.in_(types))
+        return await self._load(_ACCEPTED.where(*wanted).order_by(events.c.id))
 
     async def _load(self, query: Select[Any]) -> Sequence[Event]:
         async with self._database.read() as connection:

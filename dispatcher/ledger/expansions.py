@@ -15,7 +15,7 @@ import asyncio
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -62,6 +62,35 @@ class Expansions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    async def hold(self, event: str, lease: timedelta, *, begin: bool) -> bool:
+        """Keep others from expanding an event that they would only expand again.
+
+        This saves work and no more: that nothing is stored twice is `store`'s own affair.
+
+        Args:
+            event: The event's id.
+            lease: For how long.
+            begin: True to take it if nobody holds it, False to hold it for longer.
+
+        Returns:
+            Whether it is ours to expand: False if it is done with, or begun by another.
+        """
+        now = self._database.now()
+        free = events.c.expanding_until.is_(None) | (events.c.expanding_until <= now)
+        statement = (
+            update(events)
+            .where(events.c.id == event, events.c.status == EventStatus.ACCEPTED)
+            .where(*([free] if begin else []))
+            .values(expanding_until=now + lease)
+        )
+        async with self._database.write() as transaction:
+            return bool((await transaction.execute(statement)).rowcount)
+
+    async def let_go(self, event: str) -> None:
+        """Let whoever comes next expand the event."""
+        async with self._database.write() as transaction:
+            await _mark(transaction, event, expanding_until=None)
 
     async def store(self, event: str, expansion: Expansion) -> int:
         """Keep what the event was made into, and let workers have it; once, however often it is called.

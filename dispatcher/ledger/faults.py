@@ -98,4 +98,5 @@ def _lost(error: Exception) -> bool:
         "ConnectionDoesNotExistError",
         "ClientConfigurationError",
         "InterfaceError",
+        "InternalClientError",  # asyncpg, when the connection is closing under it
     }

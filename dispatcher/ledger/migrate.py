@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, text
@@ -26,8 +30,11 @@ async def bring_up_to_date(database: Database) -> None:
         ServiceUnreachable: The database cannot be had, or belongs to a newer Dispatcher.
     """
     with translated(database.place):
-        if await _first_look(database) == REVISION:
-            return
+        if database.path:
+            await asyncio.to_thread(_prepare_file, database.path)
+        async with database.read() as connection:
+            if await _revision(connection) == REVISION:
+                return
     async with database.write() as transaction:
         if database.dialect == "postgresql":
             # Held until the commit. SQLite needs none: BEGIN IMMEDIATE lets one process in.
@@ -36,22 +43,28 @@ async def bring_up_to_date(database: Database) -> None:
             await transaction.run_sync(_upgrade, database.place)
 
 
-async def _first_look(database: Database) -> str | None:
-    """The revision that the tables are at.
+def _prepare_file(path: str) -> None:
+    """Make sure that the file is there, is a database, and has its write-ahead log.
 
-    The first process of several switches SQLite to WAL, and SQLite does not let the others wait for
-    that: so they come back.
+    Done with the plain driver first, because the asynchronous one leaves a thread behind that complains
+    when a file cannot be opened. Switching to WAL is for one process at a time, and SQLite does not let
+    the others wait for that: so they come back.
+
+    Raises:
+        sqlite3.Error: The file cannot be used.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + BUSY_SECONDS
+    with suppress(OSError):  # it holds names and addresses: for its owner's eyes only
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            async with database.engine.connect() as connection:
-                return await _revision(connection)
-        except DBAPIError as error:
-            if not sqlite_code(error).startswith("SQLITE_BUSY") or loop.time() > deadline:
+            with closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+                return
+        except sqlite3.OperationalError as error:
+            if not sqlite_code(error).startswith("SQLITE_BUSY") or time.monotonic() > deadline:
                 raise
-            await asyncio.sleep(0.02)
+            time.sleep(0.02)
 
 
 async def _revision(connection: AsyncConnection) -> str | None:

@@ -90,6 +90,7 @@ events = Table(
     Column("reason", Text, nullable=False),
     Column("warnings", Json, nullable=False),
     Column("expansion", Integer, nullable=False),
+    Column("expanding_until", Moment),
     # Idempotency; external_id comes first so that an event can be found by it alone.
     UniqueConstraint("external_id", "source"),
     CheckConstraint(one_of("lane", Lane), name="lane"),

@@ -13,6 +13,9 @@ from dispatcher.ledger.schema import workers
 
 _FORGOTTEN = timedelta(days=1)  # a worker that was not seen for so long leaves the list
 
+#: A worker reports every five seconds; one that missed three reports is taken for dead.
+ALIVE_WITHIN = timedelta(seconds=20)
+
 
 @dataclass(frozen=True, slots=True)
 class Worker:

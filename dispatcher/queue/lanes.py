@@ -7,6 +7,8 @@ from dispatcher.domain.delivery import Lane
 #: The two jobs there are, by the names under which arq finds them.
 EXPAND = "expand"
 DELIVER = "deliver"
+#: In place of an event's id: whatever waits to be expanded.
+EVERY = "*"
 
 
 def queue_of(lane: Lane) -> str:

@@ -82,7 +82,8 @@ async def _not_found(_: Request, error: Exception) -> Response:
 async def _unreachable(_: Request, error: Exception) -> Response:
     # Its text names hosts and paths: for the log, not for the caller.
     _log.error("%s", error)
-    detail = "The ledger cannot be reached, so nothing was accepted or read. Send the same request again."
+    # A commit whose answer was lost may have happened, so nothing is said of that.
+    detail = "The ledger cannot be reached. Send the same request again: what was kept is not taken twice."
     return Refusal(503, detail, headers={"Retry-After": str(RETRY_AFTER)}).response()
 
 

@@ -19,8 +19,8 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 #: Of a refused body so much is read and thrown away, in bytes and in seconds.
-LINGER_BYTES: Final = 1024 * 1024
-LINGER_SECONDS: Final = 1.0
+LINGER_BYTES: Final = 16 * 1024 * 1024
+LINGER_SECONDS: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send)
+        exchange = _Exchange(receive, send, read_all=not _has_body(scope))
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except ClientDisconnect:
@@ -52,9 +52,9 @@ class Guard:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, *, read_all: bool) -> None:
         self._receive, self._send = receive, send
-        self._read_all = False
+        self._read_all = read_all
         self.started = False
         self._closing = False
 
@@ -93,3 +93,9 @@ class _Exchange:
                     left -= len((await self.receive()).get("body", b""))
         except TimeoutError:
             pass
+
+
+def _has_body(scope: Scope) -> bool:
+    """Whether the request announces a body (RFC 9112, 6.3)."""
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from datetime import timedelta
+from typing import Final
 
 import orjson
 from starlette.responses import Response
@@ -12,12 +12,12 @@ from starlette.responses import Response
 from dispatcher.domain.delivery import Lane
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.ledger.ledger import Ledger
+from dispatcher.ledger.workers import ALIVE_WITHIN
 from dispatcher.queue.bell import Bell
 
-#: A worker reports every five seconds; one that missed four reports is taken for dead.
-ALIVE_WITHIN = timedelta(seconds=20)
 #: A probe waits no longer, for those who ask have deadlines of their own.
 PATIENCE = 2.0
+_AWAY: Final = object()
 
 
 class Health:
@@ -37,28 +37,28 @@ class Health:
         Without Redis or a worker events are kept and wait: ``degraded``.
         """
         ledger, redis, workers = await asyncio.gather(
-            _answers(self._ledger.ping()), _answers(self._bell.depth(Lane.URGENT)), _answers(self._workers())
+            _asked(self._ledger.ping()),
+            _asked(self._bell.depth(Lane.URGENT)),
+            _asked(self._ledger.workers.alive(ALIVE_WITHIN)),
         )
         parts = {
-            "ledger": "ok" if ledger else "unreachable",
-            "redis": "ok" if redis else "unreachable",
-            "worker": "ok" if workers else "absent" if ledger else "unknown",
+            "ledger": "unreachable" if ledger is _AWAY else "ok",
+            "redis": "unreachable" if redis is _AWAY else "ok",
+            "worker": "unknown" if workers is _AWAY else "ok" if workers else "absent",
         }
-        status = "unavailable" if not ledger else "ready" if redis and workers else "degraded"
-        return _answer(200 if ledger else 503, {"status": status, **parts})
-
-    async def _workers(self) -> None:
-        if not await self._ledger.workers.alive(ALIVE_WITHIN):
-            raise ServiceUnreachable("worker", "No worker reported lately.")
+        if ledger is _AWAY:
+            return _answer(503, {"status": "unavailable", **parts})
+        well = all(word == "ok" for word in parts.values())
+        return _answer(200, {"status": "ready" if well else "degraded", **parts})
 
 
-async def _answers(question: Awaitable[object]) -> bool:
+async def _asked(question: Awaitable[object]) -> object:
+    """The answer, or `_AWAY` if there is none."""
     try:
         async with asyncio.timeout(PATIENCE):
-            await question
+            return await question
     except (ServiceUnreachable, TimeoutError):
-        return False
-    return True
+        return _AWAY
 
 
 def _answer(status: int, words: dict[str, str]) -> Response:

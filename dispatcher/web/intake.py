@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dispatcher.errors import EventConflict, EventInvalid, Problem
+from dispatcher.flow.gather import Gather
 from dispatcher.flow.submit import Accepted, Submit
 from dispatcher.web.auth import Auth
 from dispatcher.web.cloudevents import BATCH, CloudEvent, mode_of, parse_events
@@ -26,6 +27,7 @@ class Intake:
 
     def __init__(self, submit: Submit, auth: Auth, limits: Limits) -> None:
         self._submit = submit
+        self._gather = Gather(submit)
         self._auth = auth
         self._limits = limits
 
@@ -45,7 +47,8 @@ class Intake:
 
     async def _accepted(self, events: Sequence[CloudEvent]) -> Sequence[Accepted]:
         try:
-            return await self._submit(submissions(events))
+            asked = submissions(events)
+            return [await self._gather(asked[0])] if len(asked) == 1 else await self._submit(asked)
         except EventInvalid as error:
             raise refusal(422, relocated(error.problems, events)) from None
         except EventConflict as error:

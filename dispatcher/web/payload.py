@@ -47,7 +47,7 @@ def _relocated(problem: Problem, events: Sequence[CloudEvent]) -> Problem:
         part = "data.instances.region"
     elif part not in _ATTRIBUTES:
         part = f"data.{part}"
-    return Problem(f"{event.place}{part}", problem.what, problem.fix, problem.key)
+    return Problem(f"{event.place}{part}", problem.what, problem.fix)
 
 
 def _submission(event: CloudEvent) -> Submission:

@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import Query
-from sqlalchemy import Select
 from starlette.requests import Request
 from starlette.responses import Response
 
 from dispatcher.flow.present import delivery_json, event_json
-from dispatcher.ledger.columns import storable
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.ledger import Ledger
-from dispatcher.ledger.schema import deliveries
 from dispatcher.web.auth import Auth
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many deliveries one page holds.")]
 After = Annotated[
     str | None, Query(max_length=100, description="The id of the last delivery of the page before.")
 ]
-
-
-@dataclass(frozen=True)
-class _Page(Filter):
-    """The deliveries that a list, newest first, has after one of them."""
-
-    after: str | None = None
-
-    def apply(self, query: Select[Any]) -> Select[Any]:
-        query = super().apply(query)
-        return query if self.after is None else query.where(deliveries.c.id < storable(self.after))
 
 
 class Reads:
@@ -58,7 +43,7 @@ class Reads:
         """The event's deliveries with their attempts, newest first; `next` leads to the page after."""
         await self._auth.require("read", request.headers.raw)
         event = await self._ledger.events.get(id)
-        wanted = _Page(event=event.id, after=after)
+        wanted = Filter(event=event.id, after=after)
         found = await self._ledger.deliveries.list(wanted, limit=limit + 1, with_attempts=True)
         page, follows = found[:limit], len(found) > limit
         query = urlencode({"limit": limit, "after": page[-1].id}) if follows else ""

@@ -73,7 +73,7 @@ async def test_a_thread_knows_whom_it_told(ledger: Ledger, clock: Clock) -> None
     )
     clock.advance(hours=1)
     second = await expanded(ledger, ["ADA@example.com"], new_event("CHG-2", thread="CHG"))
-    await expanded(ledger, ["joe@example.com"], new_event("CHG-3", thread="CHG", type="news"))
+    await expanded(ledger, ["joe@example.com"], new_event("CHG-3", thread="CHG", type_="news"))
     await expanded(ledger, ["kim@example.com"], new_event("CHG-4", thread="other"))
     told = await ledger.deliveries.told("CHG", ["planned-maintenance"])
 
@@ -118,5 +118,5 @@ async def test_a_message_id_is_given_out_once(ledger: Ledger) -> None:
     with pytest.raises(Exception, match="message_id"):
         await ledger.expansions.store(other.id, expansion(people(1), mark="changes.CHG-1"))
 
-    assert await ledger.events.unexpanded(5) == [other.id]
+    assert [one.id for one in await ledger.events.unexpanded(5)] == [other.id]
     assert len(await ledger.deliveries.list()) == 1

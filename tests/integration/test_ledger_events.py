@@ -122,7 +122,7 @@ async def test_an_event_that_mails_nobody_is_recorded_at_once(ledger: Ledger) ->
     event = await ledger.events.get(added.id)
 
     assert (event.status, event.reason) == (EventStatus.RECORDED, "a test event")
-    assert await ledger.events.unexpanded(10) == []
+    assert [one.id for one in await ledger.events.unexpanded(10)] == []
 
 
 async def test_an_event_is_found_by_either_id(ledger: Ledger) -> None:
@@ -176,8 +176,8 @@ async def test_what_waits_for_its_audience_is_taken_by_urgency(ledger: Ledger, c
         clock.advance(seconds=1)
     await ledger.expansions.store(ids[1], expansion(["ada@example.com"]))
 
-    assert await ledger.events.unexpanded(10) == [ids[2], ids[3], ids[0]]
-    assert await ledger.events.unexpanded(1) == [ids[2]]
+    assert [one.id for one in await ledger.events.unexpanded(10)] == [ids[2], ids[3], ids[0]]
+    assert [one.id for one in await ledger.events.unexpanded(1)] == [ids[2]]
 
 
 async def test_an_event_knows_how_far_it_is(ledger: Ledger) -> None:

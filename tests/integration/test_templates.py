@@ -181,6 +181,12 @@ def test_only_required_fields_are_needed(key: str) -> None:
     assert "None" not in html + text
     assert not re.search(r"<td[^>]*></td>|<p[^>]*></p>|<h2></h2>|href=\"\"", html)
     assert not re.search(r":\n\n", text)
+    for name in given:
+        # A field with a default is always there.
+        if (field := spec.fields[name]).default is None:
+            assert f"<h2>{field.label}</h2>" not in html
+            assert f">{field.label}</th>" not in html
+            assert field.label not in text.splitlines()
 
 
 @pytest.mark.parametrize("key", TYPES)

@@ -21,6 +21,7 @@ def database(url: str) -> Database:
         "mysql://dispatcher:hunter2@db/ledger",
         "sqlite://",
         "sqlite:///:memory:",
+        "sqlite:////tmp/ledger.db?mode=ro",
         "postgresql://dispatcher:hunter2@db:port/ledger",
     ],
 )

@@ -64,6 +64,7 @@ def _events() -> None:
         _text("reason"),
         _text("warnings"),
         sa.Column("expansion", sa.Integer(), nullable=False),
+        _moment("expanding_until", nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
         sa.UniqueConstraint("external_id", "source", name=op.f("uq_events_external_id_source")),
         sa.CheckConstraint("lane IN ('urgent', 'normal', 'bulk')", name=op.f("ck_events_lane")),

@@ -1,0 +1,101 @@
+"""Who reads what an event says: its audience, as the recipient lists or its thread tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from dispatcher.domain.address import folded
+from dispatcher.domain.audience import Question, Recipient, resolve
+from dispatcher.domain.catalogue import CommunicationType
+from dispatcher.domain.delivery import Delivery, Reason
+from dispatcher.domain.event import Event
+from dispatcher.domain.instance import Instance
+from dispatcher.domain.moment import day_in
+from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A recipient together with the instances that the mail is about."""
+
+    recipient: Recipient
+    instances: tuple[Instance, ...]
+
+
+class Readers:
+    """Finds the readers of events."""
+
+    def __init__(self, recipients: RecipientStore, ledger: Ledger, clock: Callable[[], datetime]) -> None:
+        self._recipients = recipients
+        self._ledger = ledger
+        self._clock = clock
+
+    async def of(self, event: Event, spec: CommunicationType) -> tuple[Sequence[Reader], Sequence[str]]:
+        """The readers of the event, and what its sender should know about those it does not reach."""
+        self._recipients.refresh()
+        warnings: list[str] = []
+        instances = self._instances(event, warnings)
+        if follows(event, spec):
+            reached = await self._ledger.deliveries.told(event.thread or "", spec.audience.told)
+            return list(self._told(event, reached, {one.id for one in instances})), warnings
+        found = [
+            Reader(recipient, (instance,))
+            for instance in instances
+            for recipient in resolve(self._question(event, spec, instance), instance).recipients
+        ]
+        return list(_by_person(found)) if spec.group_by == "person" else found, warnings
+
+    def _instances(self, event: Event, warnings: list[str]) -> Sequence[Instance]:
+        selection = event.selection
+        if selection.kind == "region":
+            return self._recipients.by_region(selection.values[0])
+        if selection.kind != "instances":
+            return self._recipients.all()
+        found = []
+        for name in dict.fromkeys(selection.values):
+            instance = self._recipients.get(name)
+            if instance is None:
+                warnings.append(f"instance {name} has left the recipient lists")
+            else:
+                found.append(instance)
+        return found
+
+    def _question(self, event: Event, spec: CommunicationType, instance: Instance) -> Question:
+        today = day_in(instance.time_zone, self._clock())
+        return Question(event.effective_type, spec, today, event.fields)
+
+    def _told(self, event: Event, told: Sequence[Delivery], wanted: set[str]) -> Iterator[Reader]:
+        """Exactly those who were sent the incident, as they were then."""
+        for delivery in told:
+            names = [name for name in delivery.instances if name in wanted]
+            instances = tuple(filter(None, map(self._recipients.get, names)))
+            if instances:
+                at = f"thread {event.thread}, told by {delivery.event}"
+                recipient = Recipient(
+                    delivery.address,
+                    delivery.name,
+                    delivery.language,
+                    delivery.time_zone,
+                    (Reason("thread", at),),
+                )
+                yield Reader(recipient, instances)
+
+
+def follows(event: Event, spec: CommunicationType) -> bool:
+    """Whether the event goes to those who were told of something earlier in its thread."""
+    return bool(event.thread and spec.audience.told)
+
+
+def _by_person(readers: Sequence[Reader]) -> Iterator[Reader]:
+    """One reader per address, with all instances; language and zone are those of the first."""
+    grouped: dict[str, list[Reader]] = {}
+    for reader in readers:
+        grouped.setdefault(folded(reader.recipient.address), []).append(reader)
+    for same in grouped.values():
+        first = same[0].recipient
+        reasons = tuple(dict.fromkeys(reason for reader in same for reason in reader.recipient.reasons))
+        merged = Recipient(first.address, first.name, first.language, first.time_zone, reasons)
+        yield Reader(merged, tuple(instance for reader in same for instance in reader.instances))

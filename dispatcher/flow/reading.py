@@ -1,0 +1,49 @@
+"""What a template may see of an event, for one kind of reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from dispatcher.domain.catalogue import Catalogue
+from dispatcher.domain.fields import parse_fields
+from dispatcher.domain.instance import Instance
+from dispatcher.mail.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a mail is read: by whom, in which language and zone, and when."""
+
+    language: str
+    time_zone: str
+    roles: tuple[str, ...]
+    sender: str
+    now: datetime
+
+
+def view_of(
+    catalogue: Catalogue,
+    key: str,
+    fields: Mapping[str, Any],
+    instances: tuple[Instance, ...],
+    reading: Reading,
+) -> View:
+    """What a template may see of one event for one kind of reader."""
+    spec = catalogue.types[key]
+    known = {name: value for name, value in fields.items() if name in spec.fields}
+    return View(
+        key=key,
+        type=spec,
+        banner=catalogue.banners[spec.banner or ""],
+        service=catalogue.service,
+        sender=catalogue.senders["partners" if reading.sender == "partners" else "default"],
+        instances=instances,
+        fields=parse_fields(spec, known, partial=True)[0],
+        language=spec.language_for(reading.language),
+        time_zone=reading.time_zone,
+        roles=reading.roles,
+        now=reading.now,
+    )

@@ -1,0 +1,351 @@
+"""The way of an event through submit, expand and deliver, on each database and over real SMTP."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clock import Clock
+from program import PROJECT
+from smtp_server import SmtpServer
+
+from dispatcher.domain.catalogue import Catalogue
+from dispatcher.domain.delivery import Delivery, Lane, Status
+from dispatcher.domain.event import EventStatus, Selection
+from dispatcher.domain.fields import sample
+from dispatcher.errors import EventConflict, EventInvalid
+from dispatcher.files.catalogue_file import load_catalogue
+from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.flow.deliver import Deliver, Terms
+from dispatcher.flow.expand import Expand
+from dispatcher.flow.explain import explain
+from dispatcher.flow.submit import Submission, Submit
+from dispatcher.flow.sweep import Sweep
+from dispatcher.ledger import Filter, Ledger
+from dispatcher.mail.locale import Translations
+from dispatcher.mail.renderer import Renderer
+from dispatcher.queue.bell import Bell
+from dispatcher.smtp.relay import Relay
+
+CONTOSO = """\
+instance: contoso-prod
+name: Contoso Production
+time_zone: Europe/Berlin
+admins: [a@contoso.example, b@contoso.example]
+recipients: [c@contoso.example]
+"""
+NORTHWIND = "instance: northwind-prod\nadmins: [a@contoso.example, n@northwind.example]\n"
+
+
+@dataclass
+class Way:
+    """The parts of the way, and short words for going it."""
+
+    root: Path
+    catalogue: Catalogue
+    ledger: Ledger
+    clock: Clock
+    submit: Submit
+    expand: Expand
+    deliver: Deliver
+    sweep: Sweep
+    server: SmtpServer
+
+    async def accept(
+        self,
+        key: str,
+        *,
+        instances: Sequence[str] = ("contoso-prod",),
+        thread: str | None = None,
+        id_: str = "1",
+        **fields: Any,
+    ) -> str:
+        """Submit an event with the type's examples, and give its id."""
+        values = sample(self.catalogue.types[key], self.clock()) | fields
+        chosen = Selection("instances", tuple(instances)) if instances else None
+        [accepted] = await self.submit([Submission("test", id_, key, chosen, thread, values)])
+        return accepted.event
+
+    async def go(self, key: str, **choices: Any) -> list[Delivery]:
+        """Submit, expand and deliver once; what became of it."""
+        event = await self.accept(key, **choices)
+        await self.expand(event)
+        await self.deliver(self.catalogue.types[key].lane)
+        return await self.rows(event)
+
+    async def rows(self, event: str) -> list[Delivery]:
+        """The event's deliveries with their attempts, by address."""
+        found = await self.ledger.deliveries.list(Filter(event=event), with_attempts=True)
+        return sorted(found, key=lambda one: one.address)
+
+
+@pytest.fixture
+async def way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterator[Way]:
+    root = tmp_path / "root"
+    shutil.copytree(PROJECT / "templates", root / "templates")
+    shutil.copyfile(PROJECT / "catalogue.yaml", root / "catalogue.yaml")
+    (root / "recipients").mkdir()
+    (root / "recipients" / "contoso-prod.yaml").write_text(CONTOSO, encoding="utf-8")
+    (root / "recipients" / "northwind-prod.yaml").write_text(NORTHWIND, encoding="utf-8")
+    catalogue = load_catalogue(root / "catalogue.yaml", templates=root / "templates")
+    recipients = RecipientStore(root, cache=None, audience_keys=catalogue.audience_keys)
+    bell = Bell(f"unix://{tmp_path}/nobody.sock", token=lambda: "word")
+    renderer = Renderer(root / "templates", Translations(root))
+    async with SmtpServer() as server:
+        relay = Relay(server.address(), connections=4)
+        terms = Terms("tester", timedelta(seconds=30), clock, random.Random(1))
+        yield Way(
+            root,
+            catalogue,
+            ledger,
+            clock,
+            Submit(catalogue, recipients, ledger, bell),
+            Expand(catalogue, recipients, ledger, renderer, bell, clock),
+            Deliver(catalogue, ledger, relay, terms),
+            Sweep(ledger, bell, clock),
+            server,
+        )
+        await relay.close()
+        await bell.close()
+
+
+async def test_everybody_gets_one_mail_and_the_ledger_says_so(way: Way) -> None:
+    """Each delivery is sent once, with the server's 250 in the ledger."""
+    rows = await way.go("planned-maintenance")
+
+    assert [row.address for row in rows] == ["a@contoso.example", "b@contoso.example", "c@contoso.example"]
+    assert {row.status for row in rows} == {Status.SENT}
+    assert {row.attempts[0].code for row in rows} == {250}
+    assert sorted(kept.recipient for kept in way.server.kept) == [row.address for row in rows]
+
+
+async def test_one_who_is_refused_does_not_stop_the_rest(way: Way) -> None:
+    """A 5xx is final for one delivery and no matter for the others."""
+    way.server.script("RCPT", "b@contoso.example", reply="550 5.1.1 no such user")
+    rows = await way.go("planned-maintenance")
+
+    assert [row.status for row in rows] == [Status.SENT, Status.FAILED, Status.SENT]
+    assert rows[1].attempts[0].enhanced_code == "5.1.1"
+    assert rows[1].next_try_at is None
+
+
+async def test_a_temporary_refusal_is_tried_again_with_the_same_message_id(way: Way) -> None:
+    """A 4xx puts a delivery off by about five minutes; the second try bears the first one's Message-ID."""
+    way.server.script("RCPT", "b@contoso.example", reply="451 4.7.1 later", times=1)
+    before = (await way.go("planned-maintenance"))[1]
+    early = await way.deliver(Lane.NORMAL)
+    way.clock.advance(minutes=7)
+    await way.deliver(Lane.NORMAL)
+    after = (await way.rows(before.event))[1]
+
+    assert (before.status, early) == (Status.DEFERRED, 0)
+    assert before.next_try_at is not None
+    assert (
+        timedelta(minutes=4)
+        <= before.next_try_at - way.clock() + timedelta(minutes=7)
+        <= timedelta(minutes=6)
+    )
+    assert (after.status, after.message_id) == (Status.SENT, before.message_id)
+    assert [attempt.code for attempt in after.attempts] == [451, 250]
+
+
+async def test_a_delivery_that_is_put_off_for_days_is_given_up(way: Way) -> None:
+    """After four days of temporary refusals the delivery has failed, and the last reply says why."""
+    way.server.script("RCPT", "b@contoso.example", reply="451 4.7.1 later")
+    event = (await way.go("planned-maintenance"))[1].event
+    for _ in range(60):
+        way.clock.advance(hours=5)
+        await way.deliver(Lane.NORMAL)
+    row = (await way.rows(event))[1]
+
+    assert row.status is Status.FAILED
+    assert 20 < len(row.attempts) < 60
+    assert row.attempts[-1].code == 451
+
+
+async def test_a_lost_connection_after_the_message_is_uncertain_and_sent_again(way: Way) -> None:
+    """Nobody can know whether it arrived, so it is sent again with the same Message-ID, and marked."""
+    way.server.script("DOT", "b@contoso.example", action="cut", keep=True, times=1)
+    before = (await way.go("planned-maintenance"))[1]
+    way.clock.advance(minutes=7)
+    await way.deliver(Lane.NORMAL)
+    after = (await way.rows(before.event))[1]
+
+    assert (before.status, before.uncertain) == (Status.UNCERTAIN, True)
+    assert (after.status, after.uncertain) == (Status.SENT, True)
+    copies = [kept for kept in way.server.kept if kept.recipient == "b@contoso.example"]
+    assert len(copies) == 2
+    assert copies[0].message == copies[1].message
+
+
+async def test_expanding_twice_changes_nothing(way: Way) -> None:
+    """Whoever expands an event again finds it done."""
+    event = await way.accept("planned-maintenance")
+    await way.expand(event)
+    await way.expand(event)
+
+    assert len(await way.rows(event)) == 3
+
+
+async def test_two_instances_are_two_mails_to_one_who_minds_both(way: Way) -> None:
+    """One person gets one mail per event and instance."""
+    rows = await way.go("planned-maintenance", instances=["contoso-prod", "northwind-prod"])
+
+    about = {row.instance for row in rows if row.address == "a@contoso.example"}
+    assert about == {"contoso-prod", "northwind-prod"}
+    assert len({row.message_id for row in rows}) == len(rows) == 5
+
+
+async def test_grouped_by_person_one_mail_lists_all_instances(way: Way) -> None:
+    """A type grouped by person sends one mail that names every instance of theirs."""
+    spec = way.catalogue.types["general-awareness"].model_copy(update={"group_by": "person"})
+    way.catalogue.types["general-awareness"] = spec
+    rows = await way.go("general-awareness", instances=["contoso-prod", "northwind-prod"])
+
+    assert [(row.address, row.instances) for row in rows] == [
+        ("a@contoso.example", ("contoso-prod", "northwind-prod")),
+        ("b@contoso.example", ("contoso-prod",)),
+        ("c@contoso.example", ("contoso-prod",)),
+        ("n@northwind.example", ("northwind-prod",)),
+    ]
+    [shared] = [kept for kept in way.server.kept if kept.recipient == "a@contoso.example"]
+    assert b"Contoso Production" in shared.message
+    assert b"northwind-prod" in shared.message
+
+
+async def test_one_variant_serves_all_who_read_the_same(way: Way) -> None:
+    """Two admins in one language and zone share a body but for their own address."""
+    await way.go("planned-maintenance")
+    first, second = (
+        next(kept for kept in way.server.kept if kept.recipient == f"{name}@contoso.example") for name in "ab"
+    )
+
+    def body(message: bytes) -> bytes:
+        return message.partition(b"\r\n\r\n")[2]
+
+    assert body(first.message) != body(second.message)
+    assert body(first.message).replace(b"a@contoso", b"b@contoso") == body(second.message)
+
+
+async def test_who_was_refused_the_incident_does_not_hear_of_its_end(way: Way) -> None:
+    """Service restored goes to those who were told of the incident, and to nobody else."""
+    way.server.script("RCPT", "b@contoso.example", reply="550 5.1.1 no such user", times=1)
+    await way.go("major-service-incident", thread="INC-1")
+    (way.root / "recipients" / "contoso-prod.yaml").write_text(
+        CONTOSO.replace("[c@contoso.example]", "[late@contoso.example]"), encoding="utf-8"
+    )
+    rows = await way.go("service-restored", thread="INC-1", instances=[], id_="2")
+
+    assert [row.address for row in rows] == ["a@contoso.example", "c@contoso.example"]
+
+
+async def test_an_end_that_overtakes_its_incident_waits_for_it(way: Way) -> None:
+    """The incident's event is expanded first if its end is expanded before it."""
+    await way.accept("major-service-incident", thread="INC-1")
+    rows = await way.go("service-restored", thread="INC-1", instances=[], id_="2")
+
+    assert [row.address for row in rows] == ["a@contoso.example", "b@contoso.example", "c@contoso.example"]
+
+
+async def test_a_thread_of_which_nobody_was_told_mails_nobody(way: Way) -> None:
+    """Without an incident in the thread there is nobody to tell of its end, and the ledger says so."""
+    event = await way.accept("service-restored", thread="INC-9", instances=[])
+    await way.expand(event)
+    found = await way.ledger.events.get(event)
+
+    assert found.status is EventStatus.RECORDED
+    assert "thread" in found.reason
+
+
+async def test_a_template_that_breaks_fails_its_mails_and_says_why(way: Way) -> None:
+    """Deliveries that cannot be rendered are failed with a reason, not lost and not tried for ever."""
+    event = await way.accept("planned-maintenance")
+    (way.root / "templates" / "maintenance.txt.j2").write_text("{{ nonsense }}", encoding="utf-8")
+    await way.expand(event)
+    await way.deliver(Lane.NORMAL)
+
+    for row in await way.rows(event):
+        assert row.status is Status.FAILED
+        assert row.attempts[0].reason == "unsendable"
+        assert "nonsense" in row.template
+
+
+async def test_an_instance_that_left_meanwhile_is_a_warning(way: Way) -> None:
+    """What was accepted for two instances goes to the one that is left, and the other is named."""
+    event = await way.accept("planned-maintenance", instances=["contoso-prod", "northwind-prod"])
+    (way.root / "recipients" / "northwind-prod.yaml").unlink()
+    await way.expand(event)
+    found = await way.ledger.events.get(event)
+
+    assert found.warnings == ("instance northwind-prod has left the recipient lists",)
+    assert {row.instance for row in await way.rows(event)} == {"contoso-prod"}
+
+
+async def test_what_a_dead_worker_was_sending_is_taken_over(way: Way) -> None:
+    """A claim whose lease ran out becomes uncertain and is sent by whoever comes next."""
+    event = await way.accept("planned-maintenance")
+    await way.expand(event)
+    await way.ledger.claims.claim(Lane.NORMAL, 10, worker="dead", lease=timedelta(seconds=30))
+    way.clock.advance(seconds=31)
+    await way.sweep()
+    await way.deliver(Lane.NORMAL)
+    rows = await way.rows(event)
+
+    assert {(row.status, row.uncertain) for row in rows} == {(Status.SENT, True)}
+    assert {row.attempts[0].reason for row in rows} == {"lease_expired"}
+
+
+async def test_all_problems_of_a_batch_come_at_once_and_nothing_is_kept(way: Way) -> None:
+    """Each problem says which event it is in; the right ones of the batch are not accepted either."""
+    values = sample(way.catalogue.types["planned-maintenance"], way.clock())
+    chosen = Selection("instances", ("contoso-prod",))
+    right = Submission("test", "1", "planned-maintenance", chosen, None, values)
+    late = Submission("test", "2", "planned-maintenance", chosen, None, values | {"end": values["start"]})
+    strange = Submission("test", "3", "planned-maintenance", Selection("instances", ("x",)), None, values)
+    with pytest.raises(EventInvalid) as caught:
+        await way.submit([right, late, strange])
+
+    assert [problem.where for problem in caught.value.problems] == [
+        "events[1].fields.end",
+        "events[2].instances",
+    ]
+    assert await way.ledger.events.list() == []
+
+
+async def test_a_repeat_is_known_even_when_its_instance_has_left(way: Way) -> None:
+    """A repeat gets the first answer; only something new is checked against today's lists."""
+    first = await way.accept("planned-maintenance", instances=["northwind-prod"])
+    (way.root / "recipients" / "northwind-prod.yaml").unlink()
+    again = await way.accept("planned-maintenance", instances=["northwind-prod"])
+
+    assert again == first
+    with pytest.raises(EventConflict):
+        await way.accept("planned-maintenance", instances=["northwind-prod"], summary="Another")
+    with pytest.raises(EventInvalid):
+        await way.accept("planned-maintenance", instances=["northwind-prod"], id_="2")
+
+
+@pytest.mark.parametrize(
+    "choose", [lambda row: row.event, lambda row: row.address, lambda row: row.message_id]
+)
+async def test_explain_tells_the_whole_story(way: Way, choose: Callable[[Delivery], str]) -> None:
+    """By event, address or Message-ID: what came in, who, why, which template, every attempt."""
+    way.server.script("RCPT", "c@contoso.example", reply="451 4.7.1 later", times=1)
+    row = (await way.go("planned-maintenance"))[2]
+    story = "\n".join(await explain(way.ledger, choose(row)))
+
+    for word in (
+        row.event,
+        "from test as 1",
+        "recipients/contoso-prod.yaml:5",
+        "maintenance@",
+        "451",
+        "next try",
+    ):
+        assert word in story
