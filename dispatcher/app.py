@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,6 +86,22 @@ def redis_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
+async def open_ledger(settings: Settings, *, clock: Clock = system_clock) -> AsyncIterator[Ledger]:
+    """The ledger alone: a look at it needs neither catalogue nor Redis.
+
+    Raises:
+        ServiceUnreachable: It cannot be opened.
+    """
+    with suppress(OSError):  # the ledger says what is wrong, if it needs the folder
+        settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ledger = await Ledger.open(settings.database_url.reveal(), clock=clock)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+@asynccontextmanager
 async def open_app(
     settings: Settings, *, clock: Clock = system_clock, rng: random.Random | None = None
 ) -> AsyncIterator[App]:
@@ -96,12 +112,11 @@ async def open_app(
         ServiceUnreachable: The ledger cannot be opened.
     """
     project = open_project(settings)
-    ledger = await Ledger.open(settings.database_url.reveal(), clock=clock)
     bell = Bell(redis_url(settings), token=secrets.token_hex)
-    try:
-        submit = Submit(project.catalogue, project.recipients, ledger, bell)
-        expand = Expand(project.catalogue, project.recipients, ledger, project.renderer, bell, clock)
-        yield App(settings, project, ledger, bell, submit, expand, clock, rng or random.SystemRandom())
-    finally:
-        await bell.close()
-        await ledger.close()
+    async with open_ledger(settings, clock=clock) as ledger:
+        try:
+            submit = Submit(project.catalogue, project.recipients, ledger, bell)
+            expand = Expand(project.catalogue, project.recipients, ledger, project.renderer, bell, clock)
+            yield App(settings, project, ledger, bell, submit, expand, clock, rng or random.SystemRandom())
+        finally:
+            await bell.close()

@@ -13,7 +13,7 @@ from dispatcher.cli import commands  # noqa: F401 - registers the commands
 from dispatcher.cli.main import cli
 from dispatcher.domain.catalogue import Audience, CommunicationType, FieldSpec, Kind
 from dispatcher.domain.delivery import OUTCOME_REASONS, Status
-from dispatcher.environment import PREFIX, VARIABLES
+from dispatcher.variables import PREFIX, VARIABLES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

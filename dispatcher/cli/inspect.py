@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated
 
 import typer
 
-from dispatcher.app import system_clock
+from dispatcher.app import open_ledger
 from dispatcher.cli import output
 from dispatcher.cli.choices import Json
 from dispatcher.cli.main import cli, settings_of
@@ -18,19 +17,8 @@ from dispatcher.flow.explain import explain as explain_flow
 from dispatcher.flow.present import delivery_json, event_json
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.ledger import Ledger
-from dispatcher.settings import Settings
 
 LISTED = 50
-
-
-@asynccontextmanager
-async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
-    """The ledger alone; a look at it needs neither catalogue nor Redis."""
-    ledger = await Ledger.open(settings.database_url.reveal(), clock=system_clock)
-    try:
-        yield ledger
-    finally:
-        await ledger.close()
 
 
 def with_ledger(ctx: typer.Context, work: Callable[[Ledger], Awaitable[None]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,8 @@ def _global_options(
 
 def _settings(root: Path | None) -> Settings:
     settings = environment.load(root)
+    for name in sorted(set(environment.unknown(os.environ))):
+        output.warn(f"{name} is no setting; `dispatcher config` lists those there are.")
     logging.basicConfig(
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",

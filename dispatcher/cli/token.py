@@ -11,10 +11,10 @@ from dispatcher.cli import output
 from dispatcher.cli.choices import Json
 from dispatcher.cli.inspect import with_ledger
 from dispatcher.cli.main import cli
-from dispatcher.environment import SCOPES
 from dispatcher.errors import EventInvalid, Problem
 from dispatcher.flow.tokens import new_token
 from dispatcher.ledger.ledger import Ledger
+from dispatcher.variables import SCOPES
 
 token = typer.Typer(help="Make, list and revoke the tokens of the HTTP interface.", no_args_is_help=True)
 cli.add_typer(token, name="token")

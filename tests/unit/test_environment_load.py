@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from dispatcher.environment import VARIABLES, load, masked
+from dispatcher.environment import load
 from dispatcher.errors import SettingsInvalid
 from dispatcher.settings import RelayAddress, Secret, Settings, TokenEntry
+from dispatcher.variables import VARIABLES, masked
 
 HASH = "0123456789abcdef" * 4
 ROOT = Path("/srv/dispatcher")  # need not exist: nothing is read but an .env that may be there
