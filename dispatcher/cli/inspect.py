@@ -14,6 +14,7 @@ from dispatcher.cli.choices import Json
 from dispatcher.cli.main import cli, settings_of
 from dispatcher.domain.delivery import Delivery, Status
 from dispatcher.flow.explain import explain as explain_flow
+from dispatcher.flow.explain import tell
 from dispatcher.flow.present import delivery_json, event_json
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.ledger import Ledger
@@ -133,13 +134,32 @@ def _table(found: Sequence[Delivery], limit: int) -> None:
 def explain(
     ctx: typer.Context,
     what: Annotated[str, typer.Argument(help="An event's id, an address or a Message-ID.", metavar="WHAT")],
+    json: Json = False,
 ) -> None:
     """Tell the whole story of an event, an address or a message."""
 
     async def work(ledger: Ledger) -> None:
-        output.show("\n".join(await explain_flow(ledger, what)))
+        if not json:
+            await _tell(ledger, what)
+            return
+        stories = await explain_flow(ledger, what)
+        output.print_json(
+            [
+                {
+                    "event": event_json(story.event),
+                    "deliveries": [delivery_json(delivery) for delivery in story.deliveries],
+                    "left_out": story.left_out,
+                }
+                for story in stories
+            ]
+        )
 
     with_ledger(ctx, work)
+
+
+async def _tell(ledger: Ledger, what: str) -> None:
+    for story in await explain_flow(ledger, what):
+        output.show("\n".join(tell(story)))
 
 
 @cli.command(epilog="Example: dispatcher config --json")

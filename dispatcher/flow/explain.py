@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from dispatcher.domain.delivery import Delivery, Status
@@ -15,8 +16,21 @@ from dispatcher.ledger.ledger import Ledger
 SHOWN = 50
 
 
-async def explain(ledger: Ledger, what: str) -> list[str]:
-    """The story of an event's id, a Message-ID or an address, a line each.
+@dataclass(frozen=True, slots=True)
+class Story:
+    """An event and those of its deliveries that were asked for.
+
+    Attributes:
+        left_out: How many more of them there are.
+    """
+
+    event: Event
+    deliveries: Sequence[Delivery]
+    left_out: int = 0
+
+
+async def explain(ledger: Ledger, what: str) -> list[Story]:
+    """The stories of an event's id, a Message-ID or an address; the newest first.
 
     Raises:
         NotFound: The ledger knows nothing of that name.
@@ -24,24 +38,34 @@ async def explain(ledger: Ledger, what: str) -> list[str]:
     if "@" in what:
         return await _mail(ledger, what)
     event = await ledger.events.find(what)
-    wanted = Filter(event=event.id)
-    deliveries = await ledger.deliveries.list(wanted, limit=SHOWN, with_attempts=True)
-    return [*_event(event), *_all(deliveries, sum(event.counts.values()))]
+    deliveries = await ledger.deliveries.list(Filter(event=event.id), limit=SHOWN, with_attempts=True)
+    return [Story(event, deliveries, sum(event.counts.values()) - len(deliveries))]
 
 
-async def _mail(ledger: Ledger, what: str) -> list[str]:
+async def _mail(ledger: Ledger, what: str) -> list[Story]:
     by_id = Filter(message_id=f"<{what.strip('<>')}>")
     found = await ledger.deliveries.list(by_id, limit=1, with_attempts=True)
     if not found:
         found = await ledger.deliveries.list(Filter(address=what), limit=SHOWN + 1, with_attempts=True)
     if not found:
         raise NotFound(f"The ledger has no mail to {what}, and none with that Message-ID.")
-    lines: list[str] = []
-    for name in dict.fromkeys(delivery.event for delivery in found[:SHOWN]):
-        lines += _event(await ledger.events.get(name))
-        for delivery in found[:SHOWN]:
-            lines += _delivery(delivery) if delivery.event == name else []
-    return [*lines, *(["There are more; `dispatcher deliveries` lists all."] if len(found) > SHOWN else [])]
+    shown = found[:SHOWN]
+    stories = []
+    for name in dict.fromkeys(delivery.event for delivery in shown):
+        own = [delivery for delivery in shown if delivery.event == name]
+        stories.append(Story(await ledger.events.get(name), own))
+    if len(found) > SHOWN:
+        stories[-1] = replace(stories[-1], left_out=len(found) - SHOWN)
+    return stories
+
+
+def tell(story: Story) -> Iterator[str]:
+    """The story in words, a line each."""
+    yield from _event(story.event)
+    for delivery in story.deliveries:
+        yield from _delivery(delivery)
+    if story.left_out:
+        yield "  and more; `dispatcher deliveries` lists all."
 
 
 def _event(event: Event) -> Iterator[str]:
@@ -57,13 +81,6 @@ def _event(event: Event) -> Iterator[str]:
     yield f"  is {event.status}{why}{f' ({counts})' if counts else ''}"
     for warning in event.warnings:
         yield f"  warning: {warning}"
-
-
-def _all(deliveries: Sequence[Delivery], total: int) -> Iterator[str]:
-    for delivery in deliveries:
-        yield from _delivery(delivery)
-    if total > len(deliveries):
-        yield f"  and {total - len(deliveries)} more; `dispatcher deliveries --event` lists all."
 
 
 def _delivery(delivery: Delivery) -> Iterator[str]:

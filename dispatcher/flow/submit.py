@@ -179,6 +179,8 @@ class Submit:
                 return Selection("thread"), []
             fix = 'give {"instances": ["id", …]}, {"region": "emea"} or {"instances": "all"}'
             return Selection("instances"), [Problem("instances", "is missing", fix, "instances")]
+        if selection.kind == "instances" and not selection.values:
+            return selection, [Problem("instances", "names none", "name at least one instance", "instances")]
         if selection.kind == "instances":
             known = self._recipients.ids()
             return selection, [

@@ -53,7 +53,8 @@ class MailEnvironment(Environment):
             return super().get_template(name, *args, **kwargs)
         except TemplateSyntaxError as error:
             where = f"templates/{error.name}:{error.lineno}"
-            raise TemplateInvalid(Problem(where, f"cannot be read: {error.message}")) from None
+            what = f"cannot be read: {str(error.message).rstrip('.')}"
+            raise TemplateInvalid(Problem(where, what, "mend that line")) from None
         except TemplateNotFound as error:
             fix = "write the file, or correct `template` in catalogue.yaml"
             raise TemplateInvalid(Problem(f"templates/{error.name}", "does not exist", fix)) from None

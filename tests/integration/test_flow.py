@@ -24,7 +24,7 @@ from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.deliver import Deliver, Terms
 from dispatcher.flow.expand import Expand
-from dispatcher.flow.explain import explain
+from dispatcher.flow.explain import explain, tell
 from dispatcher.flow.submit import Submission, Submit
 from dispatcher.flow.sweep import Sweep
 from dispatcher.ledger import Filter, Ledger
@@ -338,7 +338,8 @@ async def test_explain_tells_the_whole_story(way: Way, choose: Callable[[Deliver
     """By event, address or Message-ID: what came in, who, why, which template, every attempt."""
     way.server.script("RCPT", "c@contoso.example", reply="451 4.7.1 later", times=1)
     row = (await way.go("planned-maintenance"))[2]
-    story = "\n".join(await explain(way.ledger, choose(row)))
+    [found] = await explain(way.ledger, choose(row))
+    story = "\n".join(tell(found))
 
     for word in (
         row.event,
