@@ -46,9 +46,10 @@ def events(
     async def work(ledger: Ledger) -> None:
         if id is not None:
             event = await ledger.events.find(id)
-            output.print_json(event_json(event)) if json else output.show(
-                "\n".join(await explain_flow(ledger, event.id))
-            )
+            if json:
+                output.print_json(event_json(event))
+            else:
+                await _tell(ledger, event.id)
             return
         found = await ledger.events.list(limit)
         if json:
