@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -121,11 +121,3 @@ class Settings:
     log_level: str = "warning"
     sources: Mapping[str, str] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)
-
-    def with_relay(self, relay: RelayAddress) -> Settings:
-        """The same settings with another relay: the catcher, where none is configured."""
-        return replace(self, smtp=relay)
-
-    def with_redis(self, url: str) -> Settings:
-        """The same settings with another Redis: the embedded one, where none is configured."""
-        return replace(self, redis_url=Secret(url))

@@ -14,7 +14,8 @@ from dispatcher import __version__
 from dispatcher.app import App, redis_url
 from dispatcher.domain.delivery import Lane
 from dispatcher.errors import DispatcherError, ServiceUnreachable
-from dispatcher.flow.deliver import Deliver, Terms
+from dispatcher.flow.deliver import Deliver
+from dispatcher.flow.drain import Terms
 from dispatcher.flow.sweep import Sweep
 from dispatcher.ledger.workers import Worker as WorkerRow
 from dispatcher.queue.worker import Handlers, LaneWorkers
@@ -22,9 +23,12 @@ from dispatcher.settings import RelayAddress
 from dispatcher.smtp.relay import Relay
 
 SWEEP_SECONDS = 2.0
+PROBE_SECONDS = 3
 HEARTBEAT_SECONDS = 5.0
 #: How long running transactions may take to finish after the first SIGTERM.
 GRACE = timedelta(seconds=15)
+#: Of all SMTP sessions, those that only urgent mail may use.
+RESERVED = 2
 #: Jobs at a time. One drains a lane; the others expand events meanwhile.
 CONCURRENCY = {Lane.URGENT: 6, Lane.NORMAL: 4, Lane.BULK: 3}
 
@@ -46,9 +50,11 @@ class Worker:
         """
         self._app = app
         self._id = f"{socket.gethostname()}-{os.getpid()}-{app.rng.getrandbits(32):08x}"
-        self._relay = Relay(relay, connections=app.settings.smtp_connections)
+        sessions = app.settings.smtp_connections
+        reserved = min(RESERVED, sessions // 2)
+        self._relay = Relay(relay, connections=sessions - reserved, reserved=reserved)
         lease = timedelta(seconds=app.settings.lease_seconds)
-        terms = Terms(self._id, lease, app.clock, app.rng)
+        terms = Terms(self._id, lease, sessions, app.clock, app.rng)
         self._deliver = Deliver(app.project.catalogue, app.ledger, self._relay, terms)
         self._sweep = Sweep(app.ledger, app.bell, app.clock)
         self._lanes = LaneWorkers(
@@ -73,11 +79,13 @@ class Worker:
         lanes = asyncio.create_task(self._lanes.run())
         stopping = asyncio.create_task(stop.wait())
         try:
+            await self._probe()
             on_ready()
             await asyncio.wait({lanes, stopping}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
             self._deliver.stop()
+            self._app.expand.stop()
             self._lanes.stop(GRACE)
             await lanes
             for task in background:
@@ -86,6 +94,16 @@ class Worker:
             await self._relay.close()
             with suppress(ServiceUnreachable):
                 await self._app.ledger.workers.remove(self._id)
+
+    async def _probe(self) -> None:
+        """Say so if the SMTP server cannot be reached; mail waits for it."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                await self._relay.probe()
+        except ServiceUnreachable as error:
+            _log.warning("%s", error)
+        except TimeoutError:
+            _log.warning("The SMTP server has not answered within %d seconds; mail waits.", PROBE_SECONDS)
 
     async def _beat(self, started: datetime) -> None:
         await self._app.ledger.workers.heartbeat(
@@ -103,4 +121,7 @@ class Worker:
                 if not away:
                     _log.error("%s", error)
                 away = True
+            except Exception:  # noqa: BLE001 - see below
+                # Whatever it is, the next round may find it gone; without sweeps nothing is ever retried.
+                _log.exception("a round of %s failed", work)
             await asyncio.sleep(seconds)

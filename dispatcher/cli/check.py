@@ -10,10 +10,14 @@ from dispatcher.app import Project, open_project, system_clock
 from dispatcher.cli import output
 from dispatcher.cli.choices import Json
 from dispatcher.cli.main import EXIT_INVALID, cli, settings_of
+from dispatcher.domain.instance import ROLES
 from dispatcher.errors import CatalogueInvalid, InvalidInput, Problem
 from dispatcher.files.catalogue_file import rough_words
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.specimen import EXAMPLE, Specimens
+
+#: Every word that the footer has for why somebody gets a mail.
+ALL_ROLES = (*ROLES, "contact", "thread")
 
 
 @cli.command(epilog="Example: dispatcher --root mycloud check")
@@ -43,13 +47,14 @@ def _recipient_problems(store: RecipientStore) -> Iterator[Problem]:
 
 
 def _template_problems(project: Project) -> Iterator[Problem]:
-    """Render each type with all its examples, and with its required fields alone."""
+    """Compile every template; render each type with all its examples, and with its required fields alone."""
+    yield from project.renderer.problems()
     specimens = Specimens(project.catalogue, project.renderer, system_clock())
     seen: set[str] = set()
     for key, spec in project.catalogue.types.items():
-        for fields in (specimens.sample(key), specimens.required(key)):
+        for fields, roles in ((specimens.sample(key), ("admins",)), (specimens.required(key), ALL_ROLES)):
             try:
-                specimens.render(key, fields, EXAMPLE, spec.languages[0])
+                specimens.render(key, fields, EXAMPLE, spec.languages[0], roles)
             except InvalidInput as error:
                 for problem in error.problems:
                     if str(problem) not in seen:

@@ -12,9 +12,11 @@ from dispatcher.cli.choices import Json
 from dispatcher.cli.inspect import with_ledger
 from dispatcher.cli.main import cli
 from dispatcher.errors import EventInvalid, Problem
+from dispatcher.flow.present import moment_json
 from dispatcher.flow.tokens import new_token
 from dispatcher.ledger.ledger import Ledger
-from dispatcher.variables import SCOPES
+from dispatcher.ledger.tokens import Token
+from dispatcher.variables import SCOPES, TOKEN_NAME
 
 token = typer.Typer(help="Make, list and revoke the tokens of the HTTP interface.", no_args_is_help=True)
 cli.add_typer(token, name="token")
@@ -30,6 +32,9 @@ def new(
     json: Json = False,
 ) -> None:
     """Make a token and print it, once; only its hash is kept. It is in force at once."""
+    if not TOKEN_NAME.fullmatch(name):
+        fix = "use letters, digits, dots, underscores and hyphens, at most 64"
+        raise EventInvalid(Problem("NAME", f"{name[:80]!r} cannot be a name", fix))
     scopes = frozenset(part.strip() for part in scope.split(",") if part.strip())
     if not scopes or not scopes <= set(SCOPES):
         raise EventInvalid(Problem("--scope", f"{scope[:60]!r} cannot be given", f"use {', '.join(SCOPES)}"))
@@ -52,7 +57,10 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
 
     async def work(ledger: Ledger) -> None:
         found = await ledger.tokens.list()
-        rows = [
+        if json:
+            output.print_json([_token_json(one) for one in found])
+            return
+        rows = (
             (
                 one.name,
                 " ".join(sorted(one.scopes)),
@@ -60,14 +68,19 @@ def list_(ctx: typer.Context, json: Json = False) -> None:
                 output.moment(one.revoked_at),
             )
             for one in found
-        ]
-        if json:
-            keys = ("name", "scopes", "created_at", "revoked_at")
-            output.print_json([dict(zip(keys, row, strict=True)) for row in rows])
-        else:
-            output.show_table(("NAME", "SCOPES", "CREATED", "REVOKED"), rows)
+        )
+        output.show_table(("NAME", "SCOPES", "CREATED", "REVOKED"), rows)
 
     with_ledger(ctx, work)
+
+
+def _token_json(one: Token) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "scopes": sorted(one.scopes),
+        "created_at": moment_json(one.created_at),
+        "revoked_at": moment_json(one.revoked_at),
+    }
 
 
 @token.command(epilog="Example: dispatcher token revoke billing")

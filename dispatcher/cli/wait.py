@@ -19,6 +19,7 @@ from dispatcher.ledger.workers import ALIVE_WITHIN
 POLL_SECONDS = 0.1
 #: How long a worker may take to show itself before we say that none is running.
 WORKER_SECONDS = 10.0
+_NO_WORKER = "no worker is running. The event is safe and goes out once one does: dispatcher up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +59,16 @@ async def wait_for(app: App, event_id: str, timeout: float, *, quiet: bool) -> W
             progress.update(bar, total=total or None, completed=ended)
             waited = await _verdict(app, event, time.monotonic() - began)
             if waited is None and time.monotonic() - began >= timeout:
-                waited = Waited(False, why=f"{total - ended or 'some'} deliveries are still on their way")
+                waited = await _out_of_time(app, total - ended)
             if waited is not None:
                 return waited
             await asyncio.sleep(POLL_SECONDS)
+
+
+async def _out_of_time(app: App, left: int) -> Waited:
+    if not await app.ledger.workers.alive(ALIVE_WITHIN):
+        return Waited(False, unreachable=True, why=_NO_WORKER)
+    return Waited(False, why=f"{left or 'some'} deliveries are still on their way")
 
 
 async def _verdict(app: App, event: Event, seconds: float) -> Waited | None:
@@ -75,9 +82,10 @@ async def _verdict(app: App, event: Event, seconds: float) -> Waited | None:
     put_off = {Status.DEFERRED, Status.UNCERTAIN}
     if event.status is EventStatus.EXPANDED and all(status in FINAL | put_off for status in counts):
         return await _put_off(app, event, counts)
+    if event.status is EventStatus.ACCEPTED and event.reason:
+        return Waited(False, why=f"the event waits: {event.reason}")
     if seconds > WORKER_SECONDS and not await app.ledger.workers.alive(ALIVE_WITHIN):
-        text = "no worker is running. The event is safe and goes out once one does: dispatcher up"
-        return Waited(False, unreachable=True, why=text)
+        return Waited(False, unreachable=True, why=_NO_WORKER)
     return None
 
 

@@ -14,10 +14,10 @@ from dispatcher.domain.delivery import Lane, Status
 class EventStatus(StrEnum):
     """Where an event stands."""
 
-    ACCEPTED = "accepted"  # committed; its audience is not yet resolved
+    ACCEPTED = "accepted"  # committed; its audience is not yet resolved; a reason says what is in the way
     EXPANDED = "expanded"  # its deliveries are in the ledger
     RECORDED = "recorded"  # kept, and nobody is mailed; `Event.reason` says why
-    FAILED = "failed"  # its content could not be rendered; `Event.reason` says why
+    FAILED = "failed"  # its type left the catalogue before it was expanded
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,17 +68,6 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def format_duration(span: timedelta) -> str:
-    """The duration as ISO 8601: ``PT2H30M``."""
-    days, rest = divmod(int(span.total_seconds()), 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, seconds = divmod(rest, 60)
-    clock = "".join(f"{n}{u}" for n, u in ((hours, "H"), (minutes, "M"), (seconds, "S")) if n)
-    if not days and not clock:
-        return "PT0S"
-    return f"P{f'{days}D' if days else ''}{f'T{clock}' if clock else ''}"
-
-
 def is_relative(text: str) -> bool:
     """Whether `text` is a moment relative to now, at most ten years away: ``+14d 22:00``, ``-45m``."""
     match = _RELATIVE.fullmatch(text)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -47,6 +48,11 @@ class _Draft:
 
     variants: dict[str, NewVariant] = field(default_factory=dict)
     deliveries: list[NewDelivery] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+class _StoppedError(Exception):
+    """The worker is to stop; the event stays as it was."""
 
 
 class Expand:
@@ -67,6 +73,11 @@ class Expand:
         self._renderer = renderer
         self._bell = bell
         self._clock = clock
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Begin no further variant; what was begun is done again by another worker."""
+        self._stopping.set()
 
     async def __call__(self, event_id: str) -> None:
         """Expand one event, or all that wait for `EVERY`; doing it again changes nothing.
@@ -79,8 +90,18 @@ class Expand:
             await self._expand(await self._ledger.events.get(event_id))
             return
         while waiting := await self._ledger.events.unexpanded(_TOGETHER):
-            if not any([await self._expand(event) for event in waiting]):
+            if not any([await self._expand_or_tell(event) for event in waiting]):
                 return
+
+    async def _expand_or_tell(self, event: Event) -> bool:
+        """Expand the event; what goes wrong with it is no matter for those behind it."""
+        try:
+            return await self._expand(event)
+        except ServiceUnreachable:
+            raise
+        except Exception:  # noqa: BLE001 - one event must never stop the others
+            _log.exception("event %s cannot be expanded; it is tried again", event.id)
+            return False
 
     async def _expand(self, event: Event) -> bool:
         """Expand the event unless somebody else is at it; whether it was ours to do."""
@@ -91,11 +112,11 @@ class Expand:
         holding = asyncio.create_task(self._hold(event.id))
         try:
             return await self._make(event)
-        except BaseException:
+        except (asyncio.CancelledError, _StoppedError):
             with suppress(ServiceUnreachable):
                 await self._ledger.expansions.let_go(event.id)
             raise
-        finally:
+        finally:  # after any other error the lease runs out by itself, which is the pause before the next try
             holding.cancel()
             await asyncio.gather(holding, return_exceptions=True)
 
@@ -117,6 +138,10 @@ class Expand:
         draft = _Draft()
         # Rendering takes milliseconds a variant, and there may be thousands; the loop must go on.
         await asyncio.to_thread(self._add_all, event, spec, readers, draft)
+        if draft.faults and len(draft.faults) == len(draft.variants):
+            await self._ledger.expansions.postpone(event.id, draft.faults[0])
+            _log.error("event %s cannot be rendered and is tried again: %s", event.id, draft.faults[0])
+            return False
         domain = self._catalogue.senders["default"].address.rpartition("@")[2]
         expansion = Expansion(
             variants=list(draft.variants.values()),
@@ -140,6 +165,8 @@ class Expand:
         self, event: Event, spec: CommunicationType, readers: Sequence[Reader], draft: _Draft
     ) -> None:
         for reader in readers:
+            if self._stopping.is_set():
+                raise _StoppedError
             self._add(event, spec, reader, draft)
 
     def _add(self, event: Event, spec: CommunicationType, reader: Reader, draft: _Draft) -> None:
@@ -149,7 +176,7 @@ class Expand:
         parts = (",".join(names), language, recipient.time_zone, "+".join(recipient.roles), recipient.sender)
         key = "|".join(parts)
         if key not in draft.variants:
-            draft.variants[key] = self._variant(key, event, spec, reader)
+            draft.variants[key] = self._variant(key, event, reader, draft.faults)
         draft.deliveries.append(
             NewDelivery(
                 instance=names[0],
@@ -164,7 +191,7 @@ class Expand:
             )
         )
 
-    def _variant(self, key: str, event: Event, spec: CommunicationType, reader: Reader) -> NewVariant:
+    def _variant(self, key: str, event: Event, reader: Reader, faults: list[str]) -> NewVariant:
         """The content for one kind of reader; empty where it cannot be rendered, so others get theirs."""
         view = self._view(event, reader)
         try:
@@ -173,8 +200,8 @@ class Expand:
             headers = list_headers(view.key, content.language, domain)
             return NewVariant(key, content.subject, seal(content, headers=headers), content.template)
         except (TemplateInvalid, ValueError) as error:
-            _log.error("event %s cannot be rendered for %s: %s", event.id, reader.instances[0].id, error)
-            return NewVariant(key, "", b"", f"{spec.template}: {str(error)[:300]}")
+            faults.append(f"the mail cannot be rendered for {reader.instances[0].id}: {str(error)[:400]}")
+            return NewVariant(key, "", b"", f"{view.type.template}: {str(error)[:300]}")
 
     def _view(self, event: Event, reader: Reader) -> View:
         recipient = reader.recipient

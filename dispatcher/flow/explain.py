@@ -35,9 +35,14 @@ async def explain(ledger: Ledger, what: str) -> list[Story]:
     Raises:
         NotFound: The ledger knows nothing of that name.
     """
-    if "@" in what:
-        return await _mail(ledger, what)
-    event = await ledger.events.find(what)
+    if "@" in what and (stories := await _mail(ledger, what)):
+        return stories
+    try:
+        event = await ledger.events.find(what)
+    except NotFound:
+        if "@" not in what:
+            raise
+        raise NotFound(f"The ledger has no mail to {what}, and none with that Message-ID.") from None
     deliveries = await ledger.deliveries.list(Filter(event=event.id), limit=SHOWN, with_attempts=True)
     return [Story(event, deliveries, sum(event.counts.values()) - len(deliveries))]
 
@@ -47,8 +52,6 @@ async def _mail(ledger: Ledger, what: str) -> list[Story]:
     found = await ledger.deliveries.list(by_id, limit=1, with_attempts=True)
     if not found:
         found = await ledger.deliveries.list(Filter(address=what), limit=SHOWN + 1, with_attempts=True)
-    if not found:
-        raise NotFound(f"The ledger has no mail to {what}, and none with that Message-ID.")
     shown = found[:SHOWN]
     stories = []
     for name in dict.fromkeys(delivery.event for delivery in shown):

@@ -29,8 +29,8 @@ def event_json(event: Event) -> dict[str, Any]:
         "instances": _instances(event.selection),
         "thread": event.thread,
         "fields": dict(event.fields),
-        "time": _moment(event.time),
-        "accepted_at": _moment(event.accepted_at),
+        "time": moment_json(event.time),
+        "accepted_at": moment_json(event.accepted_at),
     }
 
 
@@ -56,16 +56,16 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "template": delivery.template,
         "tries": delivery.tries,
         "attempts": [_attempt(attempt) for attempt in delivery.attempts],
-        "next_try_at": _moment(delivery.next_try_at),
+        "next_try_at": moment_json(delivery.next_try_at),
         "uncertain": delivery.uncertain,
-        "created_at": _moment(delivery.created_at),
-        "updated_at": _moment(delivery.updated_at),
+        "created_at": moment_json(delivery.created_at),
+        "updated_at": moment_json(delivery.updated_at),
     }
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
-        "at": _moment(attempt.at),
+        "at": moment_json(attempt.at),
         "status": attempt.status.value,
         "reason": attempt.reason,
         "code": attempt.code,
@@ -82,6 +82,6 @@ def _instances(selection: Selection) -> list[str] | dict[str, str] | str | None:
     return "all" if selection.kind == "all" else None
 
 
-def _moment(moment: datetime | None) -> str | None:
+def moment_json(moment: datetime | None) -> str | None:
     """``2027-03-06T21:00:00Z``, with a fraction where there is one."""
     return None if moment is None else moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"

@@ -11,6 +11,7 @@ from dispatcher.domain.audience import Question, Recipient, resolve
 from dispatcher.domain.catalogue import CommunicationType
 from dispatcher.domain.delivery import Delivery, Reason
 from dispatcher.domain.event import Event
+from dispatcher.domain.fields import parse_fields
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.moment import day_in
 from dispatcher.files.recipient_store import RecipientStore
@@ -65,13 +66,17 @@ class Readers:
 
     def _question(self, event: Event, spec: CommunicationType, instance: Instance) -> Question:
         today = day_in(instance.time_zone, self._clock())
-        return Question(event.effective_type, spec, today, event.fields)
+        known = {key: value for key, value in event.fields.items() if key in spec.fields}
+        return Question(event.effective_type, spec, today, parse_fields(spec, known, partial=True)[0])
 
     def _told(self, event: Event, told: Sequence[Delivery], wanted: set[str]) -> Iterator[Reader]:
         """Exactly those who were sent the incident, as they were then."""
         for delivery in told:
-            names = [name for name in delivery.instances if name in wanted]
-            instances = tuple(filter(None, map(self._recipients.get, names)))
+            instances = tuple(
+                self._recipients.get(name) or _departed(name, delivery.address)
+                for name in delivery.instances
+                if name in wanted or event.selection.kind in {"thread", "all"}
+            )
             if instances:
                 at = f"thread {event.thread}, told by {delivery.event}"
                 recipient = Recipient(
@@ -82,6 +87,11 @@ class Readers:
                     (Reason("thread", at),),
                 )
                 yield Reader(recipient, instances)
+
+
+def _departed(name: str, address: str) -> Instance:
+    """An instance that left the recipient lists; who was told about it still hears of the end."""
+    return Instance.model_validate({"instance": name, "admins": [address]})
 
 
 def follows(event: Event, spec: CommunicationType) -> bool:

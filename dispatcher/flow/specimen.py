@@ -71,8 +71,15 @@ class Specimens:
         kept |= {spec.mail_when.field} if spec.mail_when else set()
         return {name: value for name, value in self.sample(key).items() if name in kept}
 
-    def render(self, key: str, fields: Mapping[str, Any], instance: Instance, language: str) -> Specimen:
-        """One mail.
+    def render(
+        self,
+        key: str,
+        fields: Mapping[str, Any],
+        instance: Instance,
+        language: str,
+        roles: tuple[str, ...] = ("admins",),
+    ) -> Specimen:
+        """One mail, as somebody who gets it for these roles reads it.
 
         Raises:
             EventInvalid: A field is wrong.
@@ -82,7 +89,7 @@ class Specimens:
         known = {name: value for name, value in fields.items() if shown == key or name in self.sample(key)}
         if problems := parse_fields(self._catalogue.types[shown], known)[1]:
             raise EventInvalid(problems)
-        reading = Reading(language, instance.time_zone, ("admins",), "default", self._now)
+        reading = Reading(language, instance.time_zone, roles, "default", self._now)
         view = view_of(self._catalogue, shown, known, (instance,), reading)
         content = self._renderer.render(view)
         domain = view.sender.address.rpartition("@")[2]

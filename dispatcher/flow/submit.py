@@ -29,6 +29,8 @@ from dispatcher.queue.lanes import EVERY
 
 #: So many events get a ring each; more are expanded one after the other by one job a lane.
 FEW = 4
+#: Unknown instances of one event that get a suggestion each, and names listed in one message.
+SUGGESTED, NAMED = 3, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +184,7 @@ class Submit:
         if selection.kind == "instances" and not selection.values:
             return selection, [Problem("instances", "names none", "name at least one instance", "instances")]
         if selection.kind == "instances":
-            known = self._recipients.ids()
-            return selection, [
-                _unknown("instances", name, known) for name in selection.values if name not in known
-            ]
+            return selection, _strangers(selection.values, self._recipients.ids())
         if selection.kind == "region" and not self._recipients.by_region(selection.values[0]):
             return selection, [
                 Problem(
@@ -240,7 +239,19 @@ def _identity(submission: Submission) -> list[Problem]:
     return problems
 
 
+def _strangers(names: Sequence[str], known: AbstractSet[str]) -> list[Problem]:
+    """The instances that there are not; to look for near misses takes long, so only the first get theirs."""
+    missing = [name for name in dict.fromkeys(names) if name not in known]
+    problems = [_unknown("instances", name, known) for name in missing[:SUGGESTED]]
+    if rest := missing[SUGGESTED:]:
+        more = ", ".join(repr(name[:80]) for name in rest[:NAMED])
+        what = f"{len(rest)} more are not known: {more}{'…' if len(rest) > NAMED else ''}"
+        problems.append(Problem("instances", what, "correct them all", "instances"))
+    return problems
+
+
 def _unknown(where: str, word: str, known: Mapping[str, Any] | AbstractSet[str]) -> Problem:
     close = difflib.get_close_matches(word, list(known), n=3)
-    fix = f"did you mean {' or '.join(close)}" if close else "`dispatcher check` lists what there is"
+    names = f"use one of {', '.join(sorted(known)[:NAMED])}{'…' if len(known) > NAMED else ''}"
+    fix = f"did you mean {' or '.join(close)}" if close else names
     return Problem(where, f"{word[:80]!r} is not known", fix, where)

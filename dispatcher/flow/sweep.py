@@ -16,6 +16,8 @@ from dispatcher.queue.lanes import EVERY
 
 #: How long an accepted event is left to the bell that was rung for it.
 PATIENCE = timedelta(seconds=3)
+#: Waiting events looked at in one sweep.
+BATCH = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +39,8 @@ class Sweep:
         now = self._clock()
         if recovered := await self._ledger.claims.recover(now):
             _log.warning("%d deliveries were taken over from a worker that went away", recovered)
-        waiting = await self._ledger.events.unexpanded(1)
-        if waiting and waiting[0].accepted_at <= now - PATIENCE:
-            await self._bell.ring_expand(EVERY, waiting[0].lane)
+        waiting = await self._ledger.events.unexpanded(BATCH)
+        for lane in {event.lane for event in waiting if event.accepted_at <= now - PATIENCE}:
+            await self._bell.ring_expand(EVERY, lane)
         for lane in await self._ledger.claims.due_lanes(now):
             await self._bell.ring_deliver(lane)

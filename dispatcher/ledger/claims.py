@@ -139,6 +139,19 @@ class Claims:
                 await transaction.execute(_RENEW, rows)
         return {claim.id for claim in ours}
 
+    async def give_back(self, claims: Sequence[Claim]) -> int:
+        """Return claims under which nothing was begun: due at once, as if they had not been made.
+
+        Returns:
+            How many went back; the others had lapsed, and somebody else has them.
+        """
+        now = self._database.now()
+        async with self._database.write() as transaction:
+            ours = await _still_ours(transaction, claims)
+            if ours:
+                await transaction.execute(_GIVE_BACK, [_unclaimed(claim, now) for claim in ours])
+        return len(ours)
+
     async def recover(self, now: datetime) -> int:
         """Settle what workers were sending when they went away; how many deliveries that were.
 
@@ -188,6 +201,18 @@ class Claims:
         return min((moment for moment in row if moment is not None), default=None)
 
 
+_GIVE_BACK = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("key"))
+    .values(
+        status=bindparam("before"),
+        tries=bindparam("count"),
+        next_try_at=bindparam("due"),
+        lease_until=None,
+        worker=None,
+        updated_at=bindparam("now"),
+    )
+)
 _RENEW = update(deliveries).where(deliveries.c.id == bindparam("key")).values(lease_until=bindparam("until"))
 
 
@@ -203,6 +228,11 @@ async def _still_ours(transaction: AsyncConnection, claims: Sequence[Claim]) -> 
         )
         fences.update((row.id, row.fence) for row in await transaction.execute(query))
     return [claim for claim in claims if fences.get(claim.id) == claim.fence]
+
+
+def _unclaimed(claim: Claim, now: datetime) -> dict[str, Any]:
+    before = Status.DEFERRED if claim.tries else Status.QUEUED
+    return {"key": claim.id, "before": before.value, "count": claim.tries, "due": now, "now": now}
 
 
 def _first_due(lane: Lane) -> Select[Any]:

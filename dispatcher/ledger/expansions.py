@@ -87,6 +87,13 @@ class Expansions:
         async with self._database.write() as transaction:
             return bool((await transaction.execute(statement)).rowcount)
 
+    async def postpone(self, event: str, reason: str) -> None:
+        """Say why an event cannot be expanded for now; it is tried again when its lease has run out."""
+        async with self._database.write() as transaction:
+            row = await _take(transaction, event, None)
+            if row is not None:
+                await _mark(transaction, event, reason=reason)
+
     async def let_go(self, event: str) -> None:
         """Let whoever comes next expand the event."""
         async with self._database.write() as transaction:

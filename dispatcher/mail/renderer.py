@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,15 @@ class Renderer:
             template=f"{name}@{self._version(name)}",
             language=str(context["lang"]),
         )
+
+    def problems(self) -> Iterator[Problem]:
+        """What keeps any template of the folder from being compiled, those included that no type names."""
+        for name in self._html.list_templates():
+            environment = self._html if name.endswith(".html.j2") else self._text
+            try:
+                environment.get_template(name)
+            except TemplateInvalid as error:
+                yield from error.problems
 
     def _render_html(self, name: str, context: Mapping[str, Any]) -> str:
         file = f"{name}.html.j2"

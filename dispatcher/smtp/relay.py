@@ -8,6 +8,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import overload
 
 from aiosmtplib import SMTPAuthenticationError
 
@@ -84,14 +85,31 @@ class Relay:
         self._down_until = self._narrow_until = 0.0
         self._closed = False
 
-    async def send(self, envelope: Envelope, *, urgent: bool = False) -> Outcome:
+    @overload
+    async def send(self, envelope: Envelope, *, urgent: bool = False) -> Outcome: ...
+
+    @overload
+    async def send(
+        self, envelope: Envelope, *, urgent: bool = False, wanted: Callable[[], bool]
+    ) -> Outcome | None: ...
+
+    async def send(
+        self, envelope: Envelope, *, urgent: bool = False, wanted: Callable[[], bool] = lambda: True
+    ) -> Outcome | None:
         """Send one message and say what came of it; raises nothing but `asyncio.CancelledError`.
 
         A cancelled send may have been delivered: shield it, or treat it as uncertain.
+
+        Args:
+            envelope: The message.
+            urgent: Whether it may use the reserve, and goes before others.
+            wanted: Asked once it is the message's turn; False leaves it unsent and gives None.
         """
         if problem := envelopes.problem(envelope):
             return replies.unsendable(problem)
         async with self._slots.taken(urgent=urgent):
+            if not wanted():
+                return None
             try:
                 return await self._send(envelope, urgent=urgent)
             except _DownError as down:

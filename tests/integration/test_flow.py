@@ -15,14 +15,15 @@ from clock import Clock
 from program import PROJECT
 from smtp_server import SmtpServer
 
-from dispatcher.domain.catalogue import Catalogue
+from dispatcher.domain.catalogue import Catalogue, Sender
 from dispatcher.domain.delivery import Delivery, Lane, Status
 from dispatcher.domain.event import EventStatus, Selection
 from dispatcher.domain.fields import sample
 from dispatcher.errors import EventConflict, EventInvalid
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.recipient_store import RecipientStore
-from dispatcher.flow.deliver import Deliver, Terms
+from dispatcher.flow.deliver import Deliver
+from dispatcher.flow.drain import Terms
 from dispatcher.flow.expand import Expand
 from dispatcher.flow.explain import explain, tell
 from dispatcher.flow.submit import Submission, Submit
@@ -31,6 +32,7 @@ from dispatcher.ledger import Filter, Ledger
 from dispatcher.mail.locale import Translations
 from dispatcher.mail.renderer import Renderer
 from dispatcher.queue.bell import Bell
+from dispatcher.queue.lanes import EVERY
 from dispatcher.smtp.relay import Relay
 
 CONTOSO = """\
@@ -99,7 +101,7 @@ async def way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterator[Way
     renderer = Renderer(root / "templates", Translations(root))
     async with SmtpServer() as server:
         relay = Relay(server.address(), connections=4)
-        terms = Terms("tester", timedelta(seconds=30), clock, random.Random(1))
+        terms = Terms("tester", timedelta(seconds=30), 4, clock, random.Random(1))
         yield Way(
             root,
             catalogue,
@@ -263,17 +265,57 @@ async def test_a_thread_of_which_nobody_was_told_mails_nobody(way: Way) -> None:
     assert "thread" in found.reason
 
 
-async def test_a_template_that_breaks_fails_its_mails_and_says_why(way: Way) -> None:
-    """Deliveries that cannot be rendered are failed with a reason, not lost and not tried for ever."""
+async def test_a_template_that_breaks_holds_its_event_up_until_it_is_mended(way: Way) -> None:
+    """The event says what is in its way and waits; once the template is mended its mails go out."""
     event = await way.accept("planned-maintenance")
-    (way.root / "templates" / "maintenance.txt.j2").write_text("{{ nonsense }}", encoding="utf-8")
+    template = way.root / "templates" / "maintenance.txt.j2"
+    good = template.read_text(encoding="utf-8")
+    template.write_text("{{ nonsense }}", encoding="utf-8")
     await way.expand(event)
+    waiting = await way.ledger.events.get(event)
+    template.write_text(good, encoding="utf-8")
+    way.clock.advance(seconds=31)
+    await way.expand(EVERY)
     await way.deliver(Lane.NORMAL)
+    sent = await way.ledger.events.get(event)
 
-    for row in await way.rows(event):
-        assert row.status is Status.FAILED
-        assert row.attempts[0].reason == "unsendable"
-        assert "nonsense" in row.template
+    assert waiting.status is EventStatus.ACCEPTED
+    assert "nonsense" in waiting.reason
+    assert (sent.status, sent.reason, sent.counts) == (EventStatus.EXPANDED, "", {Status.SENT: 3})
+
+
+async def test_an_event_that_cannot_be_expanded_is_no_matter_for_those_behind_it(way: Way) -> None:
+    """Whatever goes wrong with one event, the others that wait are expanded."""
+    stuck = await way.accept("planned-maintenance")
+    behind = await way.accept("planned-maintenance", id_="2")
+    del way.catalogue.senders["default"]
+    way.catalogue.types["planned-maintenance"].audience.roles.append("partners")
+    await way.expand(EVERY)
+    way.catalogue.senders["default"] = Sender(address="notices@fabrikam.example", name="Fabrikam")
+    way.clock.advance(seconds=31)
+    await way.expand(EVERY)
+
+    for event in (stuck, behind):
+        assert (await way.ledger.events.get(event)).status is EventStatus.EXPANDED
+
+
+async def test_a_contact_with_blanks_around_it_is_the_contact(way: Way) -> None:
+    """What was accepted is expanded as it was understood."""
+    rows = await way.go("support-case-resolved", contact=" jane@contoso.example ")
+
+    assert [row.address for row in rows if row.reasons[0].role == "contact"] == ["jane@contoso.example"]
+
+
+async def test_who_was_told_hears_of_the_end_even_if_the_instance_has_left(way: Way) -> None:
+    """The file of an instance goes between an incident and its end; its people are told of the end."""
+    await way.go("major-service-incident", thread="INC-1", instances=["northwind-prod"])
+    (way.root / "recipients" / "northwind-prod.yaml").unlink()
+    rows = await way.go("service-restored", thread="INC-1", instances=[], id_="2")
+
+    assert [(row.address, row.instance, row.status) for row in rows] == [
+        ("a@contoso.example", "northwind-prod", Status.SENT),
+        ("n@northwind.example", "northwind-prod", Status.SENT),
+    ]
 
 
 async def test_an_instance_that_left_meanwhile_is_a_warning(way: Way) -> None:

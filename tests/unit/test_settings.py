@@ -43,7 +43,6 @@ SETTINGS = Settings(
         str(SETTINGS),
         repr(replace(SETTINGS, log_level="info")),
         repr(asdict(SETTINGS)["database_url"]),
-        repr(SETTINGS.with_redis("redis://:hunter2@other")),
         str(SETTINGS.smtp),
     ],
 )
@@ -66,17 +65,6 @@ def test_a_secret_can_be_had_on_purpose() -> None:
 def test_a_relay_is_called_by_host_and_port(host: str, text: str) -> None:
     """An IPv6 address stands in brackets, so that its port can be told from it."""
     assert str(RelayAddress(host, 25)) == text
-
-
-def test_a_change_is_a_copy() -> None:
-    """With another relay or another Redis the settings are the same otherwise."""
-    relay = RelayAddress("127.0.0.1", 2525)
-
-    assert SETTINGS.with_relay(relay) == replace(SETTINGS, smtp=relay)
-    assert SETTINGS.with_redis("redis://other").redis_url == Secret("redis://other")
-    assert isinstance(SETTINGS.with_redis("redis://other").redis_url, Secret)
-    assert SETTINGS.smtp is not None
-    assert SETTINGS.smtp.port == 587
 
 
 MASKED = (

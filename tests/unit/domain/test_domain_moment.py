@@ -4,13 +4,9 @@ import time
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from domain_examples import steady
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dispatcher.domain.moment import (
     day_in,
-    format_duration,
     is_relative,
     parse_datetime,
     parse_duration,
@@ -112,24 +108,6 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
     """Nothing, nonsense, zero, months and more than ten years are refused."""
     with pytest.raises(ValueError, match=r"is not a duration|is not between one second and ten years"):
         parse_duration(text)
-
-
-@steady
-@given(st.integers(1, 3660 * 86_400))
-def test_a_duration_survives_being_written(seconds: int) -> None:
-    """What is written as ISO 8601 is read back as the same span."""
-    span = timedelta(seconds=seconds)
-
-    assert parse_duration(format_duration(span)) == span
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(9000, "PT2H30M"), (90_061, "P1DT1H1M1S"), (86_400, "P1D"), (1, "PT1S"), (0, "PT0S")],
-)
-def test_a_duration_is_written_as_iso_8601(seconds: int, text: str) -> None:
-    """Parts that are zero are left out, unless nothing would remain."""
-    assert format_duration(timedelta(seconds=seconds)) == text
 
 
 @pytest.mark.parametrize(("text", "moment"), DATETIMES)
