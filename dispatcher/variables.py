@@ -16,7 +16,7 @@ SCOPES = ("send", "read", "admin")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 TOKEN_NAME = re.compile("[A-Za-z0-9._-]{1,64}")
-_TOKEN = re.compile(rf"({TOKEN_NAME.pattern}):([a-z]+(?:\+[a-z]+)*):([0-9a-fA-F]{64})")
+_TOKEN = re.compile("(" + TOKEN_NAME.pattern + r"):([a-z]+(?:\+[a-z]+)*):([0-9a-fA-F]{64})")
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 

@@ -47,19 +47,19 @@ def _recipient_problems(store: RecipientStore) -> Iterator[Problem]:
 
 
 def _template_problems(project: Project) -> Iterator[Problem]:
-    """Compile every template; render each type with all its examples, and with its required fields alone."""
-    yield from project.renderer.problems()
+    """Compile every template; render each type with all its examples, and with its required fields alone.
+
+    A fault that several types or both renderings meet is told once.
+    """
     specimens = Specimens(project.catalogue, project.renderer, system_clock())
-    seen: set[str] = set()
+    found = list(project.renderer.problems())
     for key, spec in project.catalogue.types.items():
         for fields, roles in ((specimens.sample(key), ("admins",)), (specimens.required(key), ALL_ROLES)):
             try:
                 specimens.render(key, fields, EXAMPLE, spec.languages[0], roles)
             except InvalidInput as error:
-                for problem in error.problems:
-                    if str(problem) not in seen:
-                        seen.add(str(problem))
-                        yield problem
+                found += error.problems
+    yield from dict.fromkeys(found)
 
 
 def _report(problems: list[Problem], types: int, instances: int, *, json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from typing import Annotated
 
@@ -50,6 +51,8 @@ def send(
 ) -> None:
     """Send an event: commit it, wake a worker, and print its id."""
     settings = settings_of(ctx)
+    # `_tell` says it once, in words for whoever typed this.
+    logging.getLogger("dispatcher.queue.outage").setLevel(logging.ERROR)
 
     async def run() -> int:
         async with open_app(settings) as app:
@@ -96,9 +99,10 @@ def _tell(app: App, accepted: Accepted, *, json: bool) -> None:
     if accepted.duplicate:
         output.say("This event had been accepted before; nothing new is sent.")
     if not accepted.woken:
+        why = f" ({app.bell.trouble.rstrip('.')})" if app.settings.redis_url else ""
         output.warn(
-            f"no worker could be woken ({app.bell.trouble}). The event is safe in the ledger and goes out "
-            "once a worker runs: dispatcher up"
+            f"no worker could be woken{why}. The event is safe in the ledger and goes out once one runs: "
+            "dispatcher up"
         )
 
 

@@ -148,6 +148,30 @@ def test_the_text_says_the_window_in_the_readers_zone(sent: Sent) -> None:
     assert "UTC" in new_york
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "planned-maintenance",
+        "unplanned-maintenance",
+        "update-scheduled",
+        "update-reminder",
+        "update-rescheduled",
+        "update-fallback",
+        "post-incident-report",
+    ],
+)
+def test_each_window_stands_in_the_text(sent: Sent, key: str) -> None:
+    """Whatever has a beginning and an end says both within its first lines, with the zone."""
+    for mail in sent.of(key):
+        part = mail.message.get_body(("plain",))
+        assert part is not None
+        first_lines = "\n".join(part.get_content().splitlines()[:9])
+
+        assert re.search(
+            r"\d{1,2}:\d\d\s?([AP]M)?–.*\d{1,2}:\d\d.* (M?E[SD]?S?T|MESZ|CES?T|MEZ)", first_lines
+        ), first_lines
+
+
 def test_partners_hear_from_an_address_of_their_own(sent: Sent) -> None:
     """A partner's copy comes from the partner sender, everybody else's from the default one."""
     senders = {mail.envelope_to[0]: mail.envelope_from for mail in sent.of("update-scheduled")}
