@@ -17,7 +17,7 @@ from dispatcher.errors import DispatcherError, ServiceUnreachable
 from dispatcher.flow.deliver import Deliver
 from dispatcher.flow.drain import Terms
 from dispatcher.flow.sweep import Sweep
-from dispatcher.ledger.workers import Worker as WorkerRow
+from dispatcher.ledger.workers import Heartbeat
 from dispatcher.queue.worker import Handlers, LaneWorkers
 from dispatcher.settings import RelayAddress
 from dispatcher.smtp.relay import Relay
@@ -107,7 +107,7 @@ class Worker:
 
     async def _beat(self, started: datetime) -> None:
         await self._app.ledger.workers.heartbeat(
-            WorkerRow(self._id, socket.gethostname(), os.getpid(), __version__, started, self._app.clock())
+            Heartbeat(self._id, socket.gethostname(), os.getpid(), __version__, started, self._app.clock())
         )
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:

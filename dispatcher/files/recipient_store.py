@@ -14,8 +14,8 @@ import orjson
 
 from dispatcher.domain.instance import Instance
 from dispatcher.errors import Problem
-from dispatcher.files.claims import Entry, FileProblem, settle
 from dispatcher.files.folder import NEVER, Listing, list_folder
+from dispatcher.files.ownership import Entry, FileProblem, settle
 from dispatcher.files.recipient_cache import Cached, RecipientCache, Version
 from dispatcher.files.recipient_version import read_version
 

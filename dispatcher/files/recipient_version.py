@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from dispatcher.files.claims import Entry
 from dispatcher.files.folder import NEVER, Stat, stat_of
+from dispatcher.files.ownership import Entry
 from dispatcher.files.recipient_cache import Version
 from dispatcher.files.recipient_files import Reading, read_instance, unreadable
 from dispatcher.files.source import MAX_BYTES

@@ -8,7 +8,7 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.delivery import Claim, Outcome, Status
 from dispatcher.ledger.claims import VariantContent
 from dispatcher.ledger.ledger import Ledger
-from dispatcher.mail.message import Person, Sealed, finish
+from dispatcher.mail.message import Addressee, Sealed, finish
 from dispatcher.smtp.envelope import Envelope
 
 #: Variants kept in memory; the rows of one batch rarely need more.
@@ -46,7 +46,7 @@ class Compose:
         if isinstance(content, str):
             return Outcome(Status.FAILED, "unsendable", reply=content)
         sender = self._catalogue.senders["partners" if claim.sender == "partners" else "default"]
-        person = Person(claim.address, claim.name, claim.message_id, claim.created_at, sender)
+        person = Addressee(claim.address, claim.name, claim.message_id, claim.created_at, sender)
         try:
             return Envelope(sender.address, claim.address, finish(content, person))
         except ValueError as error:

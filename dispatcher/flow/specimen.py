@@ -97,7 +97,7 @@ class Specimens:
         sealed = message.Sealed.load(message.seal(content, headers=headers))
         reader = instance.admins[0]
         identity = message.message_id(f"specimen-{key}-{content.language}", domain)
-        person = message.Person(reader.address, reader.name, identity, self._now, view.sender)
+        person = message.Addressee(reader.address, reader.name, identity, self._now, view.sender)
         return Specimen(
             html=content.html.replace(RECIPIENT, escape(reader.address)),
             text=content.text.replace(RECIPIENT, reader.address),

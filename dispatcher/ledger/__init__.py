@@ -10,7 +10,7 @@ from dispatcher.ledger.expansions import Expansion, Expansions
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.outcomes import Recorded
 from dispatcher.ledger.tokens import Token, Tokens
-from dispatcher.ledger.workers import Worker, Workers
+from dispatcher.ledger.workers import Heartbeat, Workers
 
 __all__ = [
     "Added",
@@ -20,11 +20,11 @@ __all__ = [
     "Expansion",
     "Expansions",
     "Filter",
+    "Heartbeat",
     "Ledger",
     "Recorded",
     "Token",
     "Tokens",
     "VariantContent",
-    "Worker",
     "Workers",
 ]

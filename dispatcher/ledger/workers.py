@@ -18,8 +18,8 @@ ALIVE_WITHIN = timedelta(seconds=20)
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker process.
+class Heartbeat:
+    """What a worker process says of itself.
 
     Attributes:
         id: Its own, new at each start.
@@ -40,8 +40,8 @@ class Workers:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def heartbeat(self, worker: Worker) -> None:
-        """Say that the worker was alive at its `Worker.seen_at`."""
+    async def heartbeat(self, worker: Heartbeat) -> None:
+        """Say that the worker was alive at its `Heartbeat.seen_at`."""
         row = {
             "id": worker.id,
             "host": worker.host,
@@ -59,7 +59,7 @@ class Workers:
             )
             await transaction.execute(delete(workers).where(workers.c.seen_at < worker.seen_at - _FORGOTTEN))
 
-    async def alive(self, within: timedelta) -> Sequence[Worker]:
+    async def alive(self, within: timedelta) -> Sequence[Heartbeat]:
         """The workers that were seen in the last `within`, in the order in which they started."""
         query = (
             select(workers)
@@ -68,7 +68,7 @@ class Workers:
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return [Worker(*row) for row in rows]
+        return [Heartbeat(*row) for row in rows]
 
     async def remove(self, id: str) -> None:  # noqa: A002 - the column's name
         """Take a worker that stops off the list."""

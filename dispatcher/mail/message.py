@@ -50,7 +50,7 @@ _OURS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Addressee:
     """Whom a message is finished for, and what differs between their message and the next one's.
 
     Attributes:
@@ -151,7 +151,7 @@ def seal(content: Content, *, headers: Mapping[str, str]) -> bytes:
     return sealed.dump()
 
 
-def finish(sealed: Sealed, person: Person) -> bytes:
+def finish(sealed: Sealed, person: Addressee) -> bytes:
     """The whole message for `person`, ready for SMTP's DATA before dot-stuffing.
 
     Raises:
@@ -197,7 +197,7 @@ def verify(message: bytes, names: Sequence[str]) -> None:
         raise ValueError(f"the message reads back with the parts {kinds}")
 
 
-def expected(sealed: Sealed, person: Person) -> tuple[str, ...]:
+def expected(sealed: Sealed, person: Addressee) -> tuple[str, ...]:
     """The names of the headers that `finish` gives, in order."""
     return (
         *_PERSONAL,
@@ -227,7 +227,7 @@ def list_headers(type_key: str, language: str, domain: str) -> dict[str, str]:
     }
 
 
-_SAMPLE = Person(
+_SAMPLE = Addressee(
     address="reader@example.com",
     name="Réader, Sample",
     message_id="<sample@example.com>",

@@ -8,7 +8,7 @@ import pytest
 from clock import Clock
 
 from dispatcher.errors import InvalidInput, NotFound
-from dispatcher.ledger import Ledger, Token, Worker
+from dispatcher.ledger import Heartbeat, Ledger, Token
 from dispatcher.settings import TokenEntry
 
 HASH = "ab" * 32
@@ -52,8 +52,8 @@ async def test_a_token_that_is_not_in_force_cannot_be_revoked(ledger: Ledger) ->
 
 async def test_a_worker_is_alive_while_it_is_seen(ledger: Ledger, clock: Clock) -> None:
     """Workers are listed while their heartbeat is recent, and no more once they stop."""
-    one = Worker("w1", "mx1", 4711, "0.1.0", clock.now, clock.now)
-    two = Worker("w2", "mx2", 4712, "0.1.0", clock.now, clock.now)
+    one = Heartbeat("w1", "mx1", 4711, "0.1.0", clock.now, clock.now)
+    two = Heartbeat("w2", "mx2", 4712, "0.1.0", clock.now, clock.now)
     await ledger.workers.heartbeat(one)
     await ledger.workers.heartbeat(two)
     one = replace(one, seen_at=clock.advance(seconds=20))
@@ -67,9 +67,9 @@ async def test_a_worker_is_alive_while_it_is_seen(ledger: Ledger, clock: Clock) 
 
 async def test_a_worker_that_crashed_is_forgotten(ledger: Ledger, clock: Clock) -> None:
     """A worker that was not seen for more than a day leaves the list with another's heartbeat."""
-    await ledger.workers.heartbeat(Worker("w1", "mx1", 1, "0.1.0", clock.now, clock.now))
+    await ledger.workers.heartbeat(Heartbeat("w1", "mx1", 1, "0.1.0", clock.now, clock.now))
     clock.advance(hours=25)
-    two = Worker("w2", "mx2", 2, "0.1.0", clock.now, clock.now)
+    two = Heartbeat("w2", "mx2", 2, "0.1.0", clock.now, clock.now)
     await asyncio.gather(*(ledger.workers.heartbeat(two) for _ in range(10)))
 
     assert await ledger.workers.alive(timedelta(days=9)) == [two]

@@ -13,7 +13,7 @@ from web_service import BATCH, STRUCTURED, Service, cloud_event, problems, servi
 
 from dispatcher.domain.delivery import Lane
 from dispatcher.errors import ServiceUnreachable, SettingsInvalid
-from dispatcher.ledger import Recorded, Worker
+from dispatcher.ledger import Heartbeat, Recorded
 from dispatcher.queue.embedded import EmbeddedValkey
 from dispatcher.web.server import serve
 
@@ -110,7 +110,7 @@ async def test_is_ready_with_all_parts(tmp_path: Path) -> None:
     with EmbeddedValkey(tmp_path) as valkey:
         async with service(tmp_path, redis=valkey.url(tmp_path)) as api:
             now = api.app.clock()
-            await api.app.ledger.workers.heartbeat(Worker("w", "host", 1, "0", now, now))
+            await api.app.ledger.workers.heartbeat(Heartbeat("w", "host", 1, "0", now, now))
             answer = await api.http.get("/readyz")
 
     assert answer.status_code == 200

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dispatcher.domain.catalogue import Sender
 from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content
 from dispatcher.mail.message import (
-    Person,
+    Addressee,
     Sealed,
     expected,
     finish,
@@ -33,7 +33,7 @@ CONTENT = Content(
     template="maintenance@3f2a9c1e",
     language="en",
 )
-PERSON = Person(
+PERSON = Addressee(
     address="ops@contoso.example",
     name="Operations",
     message_id="<abc123@fabrikam.example>",
@@ -99,7 +99,7 @@ body_text = st.lists(
 ).map("".join)
 
 
-def finished(content: Content, person: Person = PERSON, headers: Mapping[str, str] | None = None) -> bytes:
+def finished(content: Content, person: Addressee = PERSON, headers: Mapping[str, str] | None = None) -> bytes:
     return finish(Sealed.load(seal(content, headers=headers or {})), person)
 
 
