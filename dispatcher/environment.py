@@ -42,7 +42,7 @@ def load(
         raise SettingsInvalid(problems)
     state = values["STATE_DIR"]
     database = values["DATABASE_URL"] or sqlite_url(state / "ledger.db")
-    shown = {v.name: masked(v, texts[v.name]) for v in VARIABLES}
+    shown = {v.name: masked(v, texts[v.name]) or v.unset for v in VARIABLES}
     shown |= {"STATE_DIR": str(state), "DATABASE_URL": masked_url(database.reveal())}
     return Settings(
         root=folder,

@@ -45,7 +45,9 @@ class Problem:
             return f"{self.where}: {key}{self.what}."
         asks = self.fix.startswith("did you mean") and "?" not in self.fix
         end = "?" if asks else "" if self.fix.endswith("?") else "."
-        return f"{self.where}: {key}{self.what}. {self.fix[0].upper()}{self.fix[1:]}{end}"
+        # A file's name or a field stays as it is written; a sentence begins with a capital.
+        fix = self.fix[0].upper() + self.fix[1:] if self.fix.partition(" ")[0].isalpha() else self.fix
+        return f"{self.where}: {key}{self.what}. {fix}{end}"
 
 
 class DispatcherError(Exception):

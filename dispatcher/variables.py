@@ -30,6 +30,7 @@ class Variable:
         allowed: What may be written, for people.
         read: Makes the value of a text that is not empty; the second argument is the folder that relative
             paths start from. Raises ValueError with what is wrong, which holds nothing that is secret.
+        unset: What holds where nothing is set and there is no default, in words.
         hides: ``url`` masks a password within, ``tokens`` masks hashes, an empty string nothing.
     """
 
@@ -37,6 +38,7 @@ class Variable:
     default: str
     allowed: str
     read: Callable[[str, Path], Any]
+    unset: str = ""
     hides: Literal["", "url", "tokens"] = ""
 
 
@@ -174,21 +176,30 @@ VARIABLES = (
         "",
         "sqlite:///relative.db, sqlite:////absolute.db or postgresql://user:password@host:5432/name",
         _database,
-        "url",
+        hides="url",
     ),
     Variable(
         "REDIS_URL",
         "",
         "redis://host:6379/0, rediss://… or unix:///path; none for the embedded one",
         _redis,
+        "none; the embedded Valkey",
         "url",
     ),
-    Variable("SMTP_URL", "", "smtp://user:password@host:587 or smtps://user:password@host:465", _smtp, "url"),
+    Variable(
+        "SMTP_URL",
+        "",
+        "smtp://user:password@host:587 or smtps://user:password@host:465",
+        _smtp,
+        "none; `up` catches mail",
+        "url",
+    ),
     Variable(
         "API_TOKENS",
         "",
         "name:scope+scope:sha256, several parted by commas; scopes send, read, admin",
         _tokens,
+        "none but those of `dispatcher token`",
         "tokens",
     ),
     Variable("LEASE_SECONDS", "30", "a whole number from 5 to 3600", _number(5, 3600)),

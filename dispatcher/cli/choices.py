@@ -54,7 +54,8 @@ def instance_of(project: Project, name: str) -> Instance:
     project.recipients.refresh()
     instance = project.recipients.get(name)
     if instance is None:
-        raise EventInvalid(_unknown("--instance", name, project.recipients.ids(), "recipients/"))
+        problem = _unknown("--instance", name, project.recipients.ids(), "recipients/")
+        raise EventInvalid([problem, *_set_aside(project)])
     return instance
 
 
@@ -117,6 +118,16 @@ def _parsed(raw: bytes, name: str) -> Any:
     if document.problems:
         raise EventInvalid(document.problems)
     return document.data
+
+
+def _set_aside(project: Project) -> list[Problem]:
+    """Files that may hold the instance that was asked for."""
+    return [
+        problem
+        for broken in project.recipients.set_aside()
+        if broken.in_force is None
+        for problem in broken.problems
+    ]
 
 
 def _unknown(where: str, word: str, known: Mapping[str, Any] | AbstractSet[str], file: str) -> Problem:

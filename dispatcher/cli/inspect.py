@@ -111,6 +111,9 @@ async def _print_all(ledger: Ledger, wanted: Filter, limit: int | None) -> None:
 
 
 def _table(found: Sequence[Delivery], limit: int) -> None:
+    if not found:
+        output.say("There are no such deliveries.")
+        return
     rows = []
     for delivery in found[:limit]:
         last = delivery.attempts[-1] if delivery.attempts else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -83,6 +84,10 @@ def main() -> None:
     """Run the program; every failure has its exit code and a text that says what to do."""
     from dispatcher.cli import commands  # noqa: F401, PLC0415 - registers the commands on `cli`
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without our quotation marks shows an escape, not a traceback.
+            stream.reconfigure(errors="backslashreplace")
     try:
         cli()
     except ServiceUnreachable as error:
@@ -94,3 +99,7 @@ def main() -> None:
     except BrokenPipeError:
         # The reader of our output had enough (`| head`); nothing is wrong and nothing can be said.
         sys.stderr.close()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        output.fail(f"{where}{error.strerror or error}. See to it that this user may read and write there.")
+        sys.exit(EXIT_INVALID)

@@ -58,11 +58,15 @@ def send(
         async with open_app(settings) as app:
             spec = type_of(app.project, type)
             given = fields_of(spec, set_, data)
+            chosen = _selection(instance or [], region, everything=all_)
+            if chosen is None and not (thread and spec.audience.told):
+                fix = "give --instance ID, --region NAME or --all"
+                raise EventInvalid(Problem("--instance", "is missing: which instances is it about", fix))
             submission = Submission(
                 source=source,
                 id=uuid.uuid4().hex if id_ is None else id_,
                 type=type,
-                selection=_selection(instance or [], region, everything=all_),
+                selection=chosen,
                 thread=thread,
                 fields=examples(spec, system_clock()) | given if sample else given,
                 # Two samples are one event if the same was said, though their dates moved with the clock.

@@ -32,6 +32,10 @@ def who(
     spec = type_of(project, type)
     found = instance_of(project, instance)
     question = Who(project.catalogue, type, found, settings_of_fields(spec, set_ or ()), system_clock())
+    if spec.audience.told:
+        output.say(f"With a thread, {type} goes to those who were told of the incident instead.")
+    if "contact" in spec.audience.roles and not any(one.startswith("contact=") for one in set_ or ()):
+        output.say("The contact of the case gets it as well; --set contact=ADDRESS shows them too.")
     if not_ is not None:
         _absence(question, not_, json=json)
     elif json:

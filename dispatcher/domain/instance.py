@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
@@ -32,11 +32,15 @@ ROLES: tuple[Role, ...] = ("admins", "global_admins", "recipients", "users", "pa
 def _zone(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_+/-]{1,60}", name):
         raise ValueError("is no IANA time zone; write one like Europe/Berlin")
-    try:
-        ZoneInfo(name)
-    except (KeyError, OSError, ValueError):  # ZoneInfoNotFoundError is a KeyError
-        raise ValueError(f"{name!r} is no IANA time zone; write one like Europe/Berlin") from None
+    # A system has further files beside the zones (localtime, posixrules), which mean what it likes.
+    if name not in _zones():
+        raise ValueError(f"{name!r} is no IANA time zone; write one like Europe/Berlin")
     return name
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones()) - {"localtime", "posixrules", "Factory"}
 
 
 TimeZone = Annotated[str, AfterValidator(_zone)]

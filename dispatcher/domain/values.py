@@ -21,6 +21,7 @@ address     mail address                         str
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -34,8 +35,11 @@ MAX_TEXT = 500
 MAX_PARAGRAPHS = 20_000
 MAX_ITEMS = 200
 MAX_URL = 2_000
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_UNPRINTABLE_BUT_NEWLINE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+#: Controls, line and paragraph separators, surrogates, and marks that turn the direction of what follows.
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE_BUT_NEWLINE = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class ValueInvalid(ValueError):  # noqa: N818
@@ -85,7 +89,7 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueInvalid(f"is {_kind_of(value)}, not text")
     text = value.strip()
-    if not text:
+    if not _visible(text):
         raise ValueInvalid("is empty")
     if len(text) > MAX_TEXT:
         raise ValueInvalid(f"is {len(text)} characters long")
@@ -98,7 +102,7 @@ def _paragraphs(value: Any) -> tuple[str, ...]:
     if not isinstance(value, str):
         raise ValueInvalid(f"is {_kind_of(value)}, not text")
     value = value.replace("\r\n", "\n").replace("\t", " ").strip()
-    if not value:
+    if not _visible(value):
         raise ValueInvalid("is empty")
     if len(value) > MAX_PARAGRAPHS:
         raise ValueInvalid(f"is {len(value)} characters long")
@@ -141,6 +145,11 @@ def _duration(value: Any) -> Any:
         raise ValueInvalid(f"{_shown(value)} is no duration up to ten years") from None
 
 
+def _visible(text: str) -> bool:
+    """Whether there is anything to see: blanks and format characters alone are nothing."""
+    return any(unicodedata.category(character) not in {"Zs", "Cf", "Cc"} for character in text)
+
+
 def _url(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else ""
     try:
@@ -152,6 +161,9 @@ def _url(value: Any) -> str:
     plain = not re.search(r"[\s<>\"'\\^`{|}\x00-\x1f\x7f-\x9f\ud800-\udfff]", text) and len(text) <= MAX_URL
     if not (host and plain and parts.scheme in {"http", "https"} and "@" not in parts.netloc):
         raise ValueInvalid(f"{_shown(value)} is no web address")
+    if not host.isascii():
+        # What looks like a well-known name may be another one; see docs/decisions/0007.
+        raise ValueInvalid(f"{_shown(value)} has a host outside ASCII", "write the host in its xn-- form")
     return text
 
 

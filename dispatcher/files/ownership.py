@@ -79,8 +79,9 @@ def settle(
 ) -> tuple[dict[str, Entry], dict[str, str], list[FileProblem]]:
     """Decide what is in force.
 
-    An instance that two files claim stays with the one that has it already, else with the first by path; the
-    other is set aside and keeps its last good version, if nobody else has that.
+    An instance that two files claim stays with the one that has it already, else with the one that is called
+    like it, else with the first by path; the other is set aside and keeps its last good version, if nobody
+    else has that.
 
     Args:
         root: The folder that paths are relative to.
@@ -109,7 +110,7 @@ def _in_force(entry: Entry | None) -> str | None:
 def _owners(entries: Mapping[str, Entry]) -> dict[str, str]:
     claims = {name: entry.wanted for name, entry in entries.items()}
     owners: dict[str, str] = {}
-    for name in sorted(entries, key=lambda name: (not _holds(entries[name]), name)):
+    for name in sorted(entries, key=lambda name: (not _holds(entries[name]), not _named(name, claims), name)):
         claim = claims[name]
         if claim is not None:
             owners.setdefault(claim.instance, name)
@@ -118,6 +119,12 @@ def _owners(entries: Mapping[str, Entry]) -> dict[str, str]:
         if good is not None and claim is not None and owners[claim.instance] != name:
             owners.setdefault(good.instance, name)
     return owners
+
+
+def _named(name: str, claims: Mapping[str, Version | None]) -> bool:
+    """Whether the file is called as its instance: a copy whose id was left unchanged is not."""
+    claim = claims[name]
+    return claim is not None and Path(name).stem == claim.instance
 
 
 def _holds(entry: Entry) -> bool:

@@ -6,6 +6,7 @@ other processes and after a restart. A file that is deleted takes its instance w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -20,6 +21,8 @@ from dispatcher.files.recipient_cache import Cached, RecipientCache, Version
 from dispatcher.files.recipient_version import read_version
 
 FOLDER = "recipients"
+
+_log = logging.getLogger(__name__)
 
 
 class RecipientStore:
@@ -69,6 +72,10 @@ class RecipientStore:
         """The ids of all instances in force, in their order."""
         return self._force.keys()
 
+    def set_aside(self) -> Sequence[FileProblem]:
+        """Every file that cannot be used now, in the order of their paths; as of the last look."""
+        return list(self._problems)
+
     def _instance(self, version: Version) -> Instance:
         """Made when it is first asked for: most commands ask for a few of many."""
         made = self._made.get(version.instance)
@@ -90,9 +97,13 @@ class RecipientStore:
         if not first and entries == self._entries and listing.problems == self._refused:
             return
         self._refused = listing.problems
+        told = set(self._problems)
         self._entries, owners, self._problems = settle(
             self._root, self._with_newer(entries), listing.problems
         )
+        for problem in self._problems:
+            if problem not in told:
+                _log.warning("%s", problem)
         self._force = {instance: self._entries[name].in_force for instance, name in sorted(owners.items())}
         self._made = {key: made for key, made in self._made.items() if self._force.get(key) is made[0]}
         cacheable = {name: entry.cached() for name, entry in self._entries.items() if entry.good is not None}

@@ -206,6 +206,15 @@ class Drain:
         del self._done[: len(batch)]
         for one in batch:
             self._open.pop(one.claim.id, None)
+        failed = [one for one in batch if one.outcome.status is Status.FAILED]
+        if failed:
+            _log.warning(
+                "%d of %d deliveries failed for good; the first: %s %s",
+                len(failed),
+                len(batch),
+                failed[0].claim.id,
+                failed[0].outcome.reply[:200],
+            )
         if stale:
             _log.warning("%d outcomes came after their claim had lapsed and were refused", stale)
         return len(batch) - stale

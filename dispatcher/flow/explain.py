@@ -92,8 +92,7 @@ def _delivery(delivery: Delivery) -> Iterator[str]:
     yield f"    “{delivery.subject}”, {delivery.language}, {delivery.time_zone}, template {delivery.template}"
     yield f"    Message-ID {delivery.message_id}"
     for attempt in delivery.attempts:
-        code = " ".join(str(part) for part in (attempt.code, attempt.enhanced_code) if part)
-        reply = f"{code} {attempt.reply}".strip()
+        reply = f"{attempt.code or ''} {attempt.reply}".strip()
         yield f"    {_at(attempt.at)} {attempt.status} ({attempt.reason}) {reply}"
     if delivery.next_try_at and delivery.status is not Status.SENT:
         yield f"    next try {_at(delivery.next_try_at)}"

@@ -51,6 +51,12 @@ class Readers:
 
     def _instances(self, event: Event, warnings: list[str]) -> Sequence[Instance]:
         selection = event.selection
+        if selection.kind != "instances":
+            warnings += [
+                f"{broken.file} is set aside and nothing of it is in force: {broken.problems[0]}"
+                for broken in self._recipients.set_aside()
+                if broken.in_force is None
+            ]
         if selection.kind == "region":
             return self._recipients.by_region(selection.values[0])
         if selection.kind != "instances":

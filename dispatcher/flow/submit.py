@@ -184,7 +184,10 @@ class Submit:
         if selection.kind == "instances" and not selection.values:
             return selection, [Problem("instances", "names none", "name at least one instance", "instances")]
         if selection.kind == "instances":
-            return selection, _strangers(selection.values, self._recipients.ids())
+            return selection, [
+                *_strangers(selection.values, self._recipients.ids()),
+                *(self._set_aside() if not set(selection.values) <= self._recipients.ids() else ()),
+            ]
         if selection.kind == "region" and not self._recipients.by_region(selection.values[0]):
             return selection, [
                 Problem(
@@ -195,6 +198,14 @@ class Submit:
             fix = "add a file under recipients/"
             return selection, [Problem("instances", "there are no instances at all", fix, "instances")]
         return selection, []
+
+    def _set_aside(self) -> list[Problem]:
+        """Files that may hold the instance that was asked for."""
+        return [
+            Problem("instances", f"{broken.file} is set aside: {broken.problems[0]}", "mend it", "instances")
+            for broken in self._recipients.set_aside()[:SUGGESTED]
+            if broken.in_force is None
+        ]
 
     async def _wake(self, waiting: Mapping[str, Lane]) -> bool:
         """Ring for the new events: for a few one by one, for many once a lane."""

@@ -89,7 +89,7 @@ class Events:
         """
         found = await self._load(select(events).where(events.c.id == storable(id)))
         if not found:
-            raise NotFound(f"There is no event {id!r}. List those there are.")
+            raise NotFound(f"There is no event {id!r}. The id is the one that came with its acceptance.")
         return found[0]
 
     async def find(self, text: str) -> Event:

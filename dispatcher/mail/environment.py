@@ -31,7 +31,21 @@ _FONTS = {
     "zh-Hant": '"Microsoft JhengHei UI", "PingFang TC", "Noto Sans CJK TC", "Segoe UI", sans-serif',
 }
 # premailer fetches an @import even when told not to, and no mail program runs a script.
-_REFUSED = re.compile(r"@import|<link\b|<script\b", re.IGNORECASE)
+#: What may not stand in a template, and what to do instead.
+_REFUSED = (
+    (re.compile(r"@import|<link\b", re.IGNORECASE), "write styles into base.html.j2"),
+    (re.compile(r"<(?:script|iframe|object|embed|form)\b", re.IGNORECASE), "say it in text and a link"),
+    (
+        re.compile(r"\s(on[a-z]{3,20})\s*=\s*[\"']", re.IGNORECASE),
+        "mails do nothing by themselves; leave it out",
+    ),
+    (
+        re.compile(r"javascript:|vbscript:|data:text", re.IGNORECASE),
+        "link to an http, https or mailto address",
+    ),
+    (re.compile(r"<img\b[^>]*\bsrc\s*=\s*[\"']?https?:", re.IGNORECASE), "leave out images from outside"),
+    (re.compile(r"\|\s*safe\b"), "let the value be escaped; structure belongs into the template"),
+)
 
 
 class MailEnvironment(Environment):
@@ -158,9 +172,10 @@ def located(error: Exception, templates: Path) -> Problem:
 
 def _refuse(source: str, where: str) -> None:
     for number, line in enumerate(source.splitlines(), 1):
-        if found := _REFUSED.search(line):
-            what = f"{found[0]!r} may not stand in a mail: mail programs drop it, or it fetches from outside"
-            raise TemplateInvalid(Problem(f"{where}:{number}", what, "write styles into base.html.j2"))
+        for pattern, fix in _REFUSED:
+            if found := pattern.search(line):
+                what = f"{found[0].strip()!r} may not stand in a mail"
+                raise TemplateInvalid(Problem(f"{where}:{number}", what, fix))
 
 
 def _is_unchanged(file: Path, changed: int) -> bool:

@@ -16,6 +16,7 @@ from arq.worker import Function, func
 from redis.exceptions import ReadOnlyError
 
 from dispatcher.domain.delivery import Lane
+from dispatcher.errors import ServiceUnreachable
 from dispatcher.queue.connection import close, connect, forget_idle, parse
 from dispatcher.queue.lane_worker import LaneSignals, LaneWorker
 from dispatcher.queue.lanes import DELIVER, EXPAND, channel_of
@@ -193,6 +194,8 @@ class LaneWorkers:
         async with self._slots[lane]:
             try:
                 await handle()
+            except ServiceUnreachable as error:
+                logger.error("job %s waits: %s", job, error)  # noqa: TRY400 - the text says it all
             except Exception as error:  # noqa: BLE001 - the ledger still has it; the sweeper rings again
                 logger.error("job %s failed: %s at %s", job, type(error).__name__, _place(error))  # noqa: TRY400
 

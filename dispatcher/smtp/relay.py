@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import time
@@ -41,6 +42,8 @@ DOWN_SECONDS = 1.0
 LOGIN_REFUSED_SECONDS = 30.0
 #: After a connection failed while others stood, how long to make do with those.
 NARROW_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
 
 
 class _DownError(Exception):
@@ -82,6 +85,7 @@ class Relay:
         self._open: set[Session] = set()  # idle or in use
         self._first = asyncio.Lock()
         self._down: Outcome | None = None
+        self._told = False  # whether the log tells of an outage
         self._down_until = self._narrow_until = 0.0
         self._closed = False
 
@@ -213,6 +217,9 @@ class Relay:
         except Exception as error:
             raise _DownError(self._note_failure(error)) from error
         self._open.add(session)
+        if self._down is not None and self._told:
+            _log.warning("The SMTP server %s works again.", self._address)
+            self._told = False
         self._down = None
         return session
 
@@ -226,6 +233,9 @@ class Relay:
             # every message that finds a slot but no session.
             self._narrow_until = self._clock() + NARROW_SECONDS
             self._slots.narrow(len(self._open))
+        elif not self._told:
+            _log.warning("The SMTP server cannot be used (%s). Mail waits; trying again.", self._down.reply)
+            self._told = True
         return self._down
 
     async def _connect(self) -> Session:

@@ -154,7 +154,7 @@ def test_render_takes_fields_from_a_file(root: Path, tmp_path: Path) -> None:
             ["planned-maintenance", "--all", "--sample", "--set", "end=2020-01-01T00:00Z"],
             ["fields.end", "is not after start"],
         ),
-        (["planned-maintenance", "--sample"], ["instances", "is missing"]),
+        (["planned-maintenance", "--sample"], ["--instance", "is missing", "--region", "--all"]),
         (["planned-maintenance", "--sample", "--all", "--region", "emea"], ["--instance, --region, --all"]),
         (["planned-maintenance", "--sample", "--region", "apac"], ["no instance is in region 'apac'"]),
         (["planned-maintenance", "--all", "--set", "summary"], ["--set", "key=value"]),
@@ -307,6 +307,42 @@ def test_without_redis_the_event_is_kept_and_goes_out_later(root: Path, tmp_path
     assert later.code == 0, later.err
     assert len(json.loads(first.out)) == 1
     assert len(caught(tmp_path / "mail")) == 2
+
+
+def test_a_broken_file_without_a_good_version_is_told_wherever_it_matters(root: Path, tmp_path: Path) -> None:
+    """An event about all instances warns of the one it cannot reach, and `who` says why it is not known."""
+    broken = tmp_path / "root"
+    shutil.copytree(root, broken, ignore=shutil.ignore_patterns(".dispatcher"))
+    (broken / "recipients" / "bare.yaml").write_text("instance: [", encoding="utf-8")
+    with staying(broken, "up", "--port", "0", until=r"Listening on (\S+)"):
+        sent = dispatcher(broken, "send", "launch-readiness", "--all", "--sample", "--wait", "--json")
+    asked = dispatcher(broken, "who", "launch-readiness", "--instance", "bare")
+
+    [warning] = json.loads(sent.out)["warnings"]
+    assert "recipients/bare.yaml is set aside" in warning
+    assert json.loads(sent.out)["deliveries"] == {"sent": 3}
+    assert asked.code == 2
+    assert "recipients/bare.yaml:2" in asked.err
+
+
+def test_a_terminal_without_our_quotation_marks_gets_escapes(running: Path) -> None:
+    """Nothing is lost and nothing is raised where a character cannot be shown."""
+    dispatcher(running, "send", "launch-readiness", "--instance", "bare", "--sample", "--wait")
+    done = dispatcher(running, "explain", "only@bare.example", PYTHONIOENCODING="ascii")
+
+    assert done.code == 0, done.err
+    assert "Traceback" not in done.err
+    assert "\\u201c" in done.out
+
+
+def test_a_folder_that_cannot_be_used_is_named(root: Path, tmp_path: Path) -> None:
+    """A file in the way of the mailbox is an error with its path, not a traceback."""
+    (tmp_path / "mail").write_text("", encoding="utf-8")
+    done = dispatcher(root, "up", "--port", "0", DISPATCHER_STATE_DIR=str(tmp_path))
+
+    assert done.code == 2
+    assert str(tmp_path / "mail") in done.err
+    assert "Traceback" not in done.err
 
 
 def test_init_lays_out_a_root_that_check_accepts(tmp_path: Path) -> None:
