@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import typer
@@ -24,6 +25,7 @@ ALL_ROLES = (*ROLES, "contact", "thread")
 def check(ctx: typer.Context, json: Json = False) -> None:
     """Check the catalogue, the recipient lists and every template; exit 2 if anything is wrong."""
     settings = settings_of(ctx)
+    logging.getLogger("dispatcher.files").setLevel(logging.ERROR)  # it says itself what is wrong
     try:
         project: Project | None = open_project(settings, cached=False)
         problems: list[Problem] = []

@@ -137,7 +137,12 @@ def _table(found: Sequence[Delivery], limit: int) -> None:
 @cli.command(epilog="Example: dispatcher explain ops@contoso.example")
 def explain(
     ctx: typer.Context,
-    what: Annotated[str, typer.Argument(help="An event's id, an address or a Message-ID.", metavar="WHAT")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="An event's id, ours or its source's, an address or a Message-ID.", metavar="WHAT"
+        ),
+    ],
     json: Json = False,
 ) -> None:
     """Tell the whole story of an event, an address or a message."""

@@ -45,7 +45,9 @@ def send(
         typer.Option("--id", help="The event's id; a repeat sends nothing.", show_default=False),
     ] = None,
     source: Annotated[str, typer.Option(help="Who says so.")] = "cli",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all is sent or failed.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until each delivery was sent, failed or put off once.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 300.0,
     json: Json = False,
 ) -> None:
@@ -128,6 +130,9 @@ def _json(event: Event, accepted: Accepted) -> dict[str, object]:
 def _outcome(event: Event) -> None:
     if event.status is EventStatus.RECORDED:
         output.say(f"Nobody is mailed: {event.reason}.")
+        return
+    if event.status is EventStatus.FAILED:
+        output.fail(f"The event failed: {event.reason}.")
         return
     for status, number in sorted(event.counts.items()):
         output.show(f"{number} {status}")

@@ -104,6 +104,7 @@ async def _put_off(app: App, event: Event, counts: Mapping[Status, int]) -> Wait
     when = f"; next try at {due:%H:%M:%S} UTC" if due else ""
     reply = f" ({last[0].reply})" if last else ""
     number = sum(number for status, number in counts.items() if status not in FINAL)
+    noun = "delivery is" if number == 1 else "deliveries are"
     what = "the SMTP server cannot be reached, so " if unreachable else ""
-    why = f"{what}{number} deliveries are put off{reply}{when}. `dispatcher explain {event.id}` tells more."
+    why = f"{what}{number} {noun} put off{reply}{when}. `dispatcher explain {event.id}` tells more."
     return Waited(False, failed=counts.get(Status.FAILED, 0), unreachable=unreachable, why=why)

@@ -17,7 +17,7 @@ class EventStatus(StrEnum):
     ACCEPTED = "accepted"  # committed; its audience is not yet resolved; a reason says what is in the way
     EXPANDED = "expanded"  # its deliveries are in the ledger
     RECORDED = "recorded"  # kept, and nobody is mailed; `Event.reason` says why
-    FAILED = "failed"  # its type left the catalogue before it was expanded
+    FAILED = "failed"  # no worker had its type in its catalogue for four days
 
 
 @dataclass(frozen=True, slots=True)

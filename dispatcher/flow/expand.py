@@ -20,6 +20,7 @@ from dispatcher.domain.address import folded
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
 from dispatcher.domain.delivery import NewDelivery, NewVariant
 from dispatcher.domain.event import Event, EventStatus
+from dispatcher.domain.retry import GIVE_UP
 from dispatcher.errors import ServiceUnreachable, TemplateInvalid
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.readers import Reader, Readers, follows
@@ -34,10 +35,13 @@ from dispatcher.queue.lanes import EVERY
 
 #: How long others leave an event to whoever began to expand it; renewed while that goes on.
 LEASE = timedelta(seconds=30)
+#: How long an instance is waited for that was known where the event was accepted: lists may be on their way
+#: to this machine. After that the event goes to the others, with a warning.
+PATIENCE = timedelta(minutes=2)
 #: Waiting events read at a time.
 _TOGETHER = 100
 _NOBODY_NAMED = "nobody is named for this type in the recipient lists"
-_NOBODY_TOLD = "nobody was told of an incident in this thread"
+_NOBODY_TOLD = "nobody was told of an incident in this thread, or about these instances"
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +72,7 @@ class Expand:
         clock: Callable[[], datetime],
     ) -> None:
         self._catalogue = catalogue
+        self._recipients = recipients
         self._readers = Readers(recipients, ledger, clock)
         self._ledger = ledger
         self._renderer = renderer
@@ -129,10 +134,13 @@ class Expand:
     async def _make(self, event: Event) -> bool:
         spec = self._catalogue.types.get(event.effective_type)
         if spec is None:
-            await self._ledger.expansions.fail(event.id, f"type {event.effective_type} left the catalogue")
-            return True
+            return await self._wait_for_type(event)
         if follows(event, spec) and not await self._caught_up(event, spec):
             await self._ledger.expansions.let_go(event.id)
+            return False
+        if (missing := self._missing(event)) and self._clock() - event.accepted_at < PATIENCE:
+            reason = f"this worker does not know {missing}; put the same recipient lists on every machine"
+            await self._ledger.expansions.postpone(event.id, reason)
             return False
         readers, warnings = await self._readers.of(event, spec)
         draft = _Draft()
@@ -154,6 +162,23 @@ class Expand:
         if await self._ledger.expansions.store(event.id, expansion):
             await self._bell.ring_deliver(event.lane)
         return True
+
+    async def _wait_for_type(self, event: Event) -> bool:
+        """Leave the event to a worker that has a newer catalogue; there was one that accepted it."""
+        what = f"type {event.effective_type} is not in the catalogue that this worker read when it started"
+        if self._clock() - event.accepted_at < GIVE_UP:
+            await self._ledger.expansions.postpone(event.id, f"{what}; restart it")
+            return False
+        await self._ledger.expansions.fail(event.id, what)
+        return True
+
+    def _missing(self, event: Event) -> str:
+        """Instances that the event names and the lists here do not have, though whoever accepted it had."""
+        if event.selection.kind != "instances":
+            return ""
+        self._recipients.refresh()
+        known = self._recipients.ids()
+        return ", ".join(f"instance {name}" for name in event.selection.values if name not in known)
 
     async def _caught_up(self, event: Event, spec: CommunicationType) -> bool:
         """Whether all that came earlier in the thread is expanded; what is not, is now, if it can be."""

@@ -42,7 +42,9 @@ async def explain(ledger: Ledger, what: str) -> list[Story]:
     except NotFound:
         if "@" not in what:
             raise
-        raise NotFound(f"The ledger has no mail to {what}, and none with that Message-ID.") from None
+        hint = f"`dispatcher who TYPE --instance ID --not {what}` says why the lists leave an address out."
+        text = f"The ledger has no mail to {what}, and none with that Message-ID. {hint}"
+        raise NotFound(text) from None
     deliveries = await ledger.deliveries.list(Filter(event=event.id), limit=SHOWN, with_attempts=True)
     return [Story(event, deliveries, sum(event.counts.values()) - len(deliveries))]
 

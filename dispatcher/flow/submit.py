@@ -179,7 +179,7 @@ class Submit:
         if selection is None:
             if spec.audience.told and submission.thread:
                 return Selection("thread"), []
-            fix = 'give {"instances": ["id", …]}, {"region": "emea"} or {"instances": "all"}'
+            fix = 'give a list of ids like ["contoso-prod"], {"region": "emea"} or "all"'
             return Selection("instances"), [Problem("instances", "is missing", fix, "instances")]
         if selection.kind == "instances" and not selection.values:
             return selection, [Problem("instances", "names none", "name at least one instance", "instances")]

@@ -319,14 +319,34 @@ async def test_who_was_told_hears_of_the_end_even_if_the_instance_has_left(way: 
 
 
 async def test_an_instance_that_left_meanwhile_is_a_warning(way: Way) -> None:
-    """What was accepted for two instances goes to the one that is left, and the other is named."""
+    """It is waited for a little; then the mail goes to the one that is left, and the other is named."""
     event = await way.accept("planned-maintenance", instances=["contoso-prod", "northwind-prod"])
     (way.root / "recipients" / "northwind-prod.yaml").unlink()
     await way.expand(event)
+    waiting = await way.ledger.events.get(event)
+    way.clock.advance(minutes=3)
+    await way.expand(event)
     found = await way.ledger.events.get(event)
 
+    assert waiting.status is EventStatus.ACCEPTED
+    assert "northwind-prod" in waiting.reason
     assert found.warnings == ("instance northwind-prod has left the recipient lists",)
     assert {row.instance for row in await way.rows(event)} == {"contoso-prod"}
+
+
+async def test_a_type_that_a_worker_does_not_know_yet_is_waited_for(way: Way) -> None:
+    """A worker with an older catalogue leaves the event to one that knows its type."""
+    event = await way.accept("planned-maintenance")
+    spec = way.catalogue.types.pop("planned-maintenance")
+    await way.expand(event)
+    waiting = await way.ledger.events.get(event)
+    way.catalogue.types["planned-maintenance"] = spec
+    way.clock.advance(seconds=31)
+    await way.expand(EVERY)
+
+    assert waiting.status is EventStatus.ACCEPTED
+    assert "restart" in waiting.reason
+    assert len(await way.rows(event)) == 3
 
 
 async def test_what_a_dead_worker_was_sending_is_taken_over(way: Way) -> None:
