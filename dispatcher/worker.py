@@ -14,8 +14,8 @@ from dispatcher import __version__
 from dispatcher.app import App, redis_url
 from dispatcher.domain.delivery import Lane
 from dispatcher.errors import DispatcherError, ServiceUnreachable
+from dispatcher.flow.attempt import Terms
 from dispatcher.flow.deliver import Deliver
-from dispatcher.flow.drain import Terms
 from dispatcher.flow.sweep import Sweep
 from dispatcher.ledger.workers import Heartbeat
 from dispatcher.queue.worker import Handlers, LaneWorkers

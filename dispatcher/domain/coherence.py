@@ -69,6 +69,9 @@ def _references(path: str, spec: CommunicationType, catalogue: Catalogue) -> Ite
     for told in spec.audience.told:
         if told not in catalogue.types:
             yield _unknown(f"{path}.audience.told", told, catalogue.types, "type")
+        elif catalogue.types[told].audience.told:
+            fix = "name the types that begin a thread"
+            yield _at(f"{path}.audience.told", f"names {told!r}, which itself follows others", fix)
     if spec.becomes:
         if spec.becomes.type not in catalogue.types:
             yield _unknown(f"{path}.becomes.type", spec.becomes.type, catalogue.types, "type")

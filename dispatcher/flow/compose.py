@@ -58,5 +58,5 @@ def _unsealed(content: VariantContent | None) -> Content:
         return "its content is missing from the ledger"
     try:
         return Sealed.load(content.content)
-    except ValueError as error:
-        return str(error)[:500]
+    except (ValueError, KeyError, TypeError):
+        return "its content in the ledger is damaged, or of another version"

@@ -6,8 +6,9 @@ import asyncio
 
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.delivery import Lane
+from dispatcher.flow.attempt import Attempt, Terms
 from dispatcher.flow.compose import Compose
-from dispatcher.flow.drain import Drain, Terms
+from dispatcher.flow.drain import Drain
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.smtp.relay import Relay
 
@@ -17,10 +18,9 @@ class Deliver:
 
     def __init__(self, catalogue: Catalogue, ledger: Ledger, relay: Relay, terms: Terms) -> None:
         self._ledger = ledger
-        self._relay = relay
         self._terms = terms
-        self._compose = Compose(catalogue, ledger)
-        self._draining: set[Lane] = set()
+        self._attempt = Attempt(relay, Compose(catalogue, ledger), terms)
+        self._drains: dict[Lane, Drain] = {}
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -28,7 +28,7 @@ class Deliver:
         self._stopping.set()
 
     async def __call__(self, lane: Lane) -> int:
-        """Send what is due in `lane`; a second call for a lane that is being drained returns at once.
+        """Send what is due in `lane`; if that is being done already, have it look once more and return.
 
         Returns:
             How many outcomes were recorded.
@@ -36,11 +36,15 @@ class Deliver:
         Raises:
             ServiceUnreachable: The ledger does not answer; the sweep rings again when it does.
         """
-        if lane in self._draining or self._stopping.is_set():
+        if self._stopping.is_set():
             return 0
-        self._draining.add(lane)
+        running = self._drains.get(lane)
+        if running is not None and running.look_again():
+            return 0
+        drain = Drain(lane, self._ledger, self._attempt, self._terms, self._stopping)
+        self._drains[lane] = drain
         try:
-            drain = Drain(lane, self._ledger, self._relay, self._compose, self._terms, self._stopping)
             return await drain.run()
         finally:
-            self._draining.discard(lane)
+            if self._drains.get(lane) is drain:
+                del self._drains[lane]

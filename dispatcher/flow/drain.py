@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
-from dispatcher.domain.delivery import Claim, Lane, Outcome, Status
-from dispatcher.domain.retry import next_try
+from dispatcher.domain.delivery import Claim, Lane, Status
 from dispatcher.errors import ServiceUnreachable
-from dispatcher.flow.compose import Compose, Content
+from dispatcher.flow.attempt import Attempt, Terms
+from dispatcher.flow.compose import Content
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.outcomes import Recorded
-from dispatcher.smtp.relay import Relay
 
 #: Outcomes are committed together, at most so long or so many apart.
 FLUSH_SECONDS = 0.1
@@ -49,23 +47,6 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a worker brings to every delivery.
-
-    Attributes:
-        worker: The worker's id, for the ledger.
-        lease: How long a claim holds without renewal.
-        sessions: How many messages may be on their way at a time.
-    """
-
-    worker: str
-    lease: timedelta
-    sessions: int
-    clock: Callable[[], datetime]
-    rng: random.Random
-
-
 @dataclass(slots=True)
 class _Open:
     """A claim that is not recorded yet.
@@ -85,15 +66,23 @@ class Drain:
 
     lane: Lane
     ledger: Ledger
-    relay: Relay
-    compose: Compose
+    attempt: Attempt
     terms: Terms
     stopping: asyncio.Event
-    _open: dict[str, _Open] = field(default_factory=dict)
+    _open: dict[Claim, _Open] = field(default_factory=dict)
     _waiting: deque[_Open] = field(default_factory=deque)
+    _returning: list[Claim] = field(default_factory=list)
     _done: list[Recorded] = field(default_factory=list)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _claiming: bool = True
+    _again: bool = False
+
+    def look_again(self) -> bool:
+        """Have it look for more even if its last look found nothing; False if it claims no more."""
+        self._again = True
+        self._news.set()
+        return self._claiming
 
     async def run(self) -> int:
         """Send what is due; how many outcomes were recorded.
@@ -107,14 +96,17 @@ class Drain:
         recorded = 0
         try:
             while True:
+                self._claiming = not self.stopping.is_set() and self._now() < ends
                 if self.stopping.is_set():
                     await self._give_back()
-                elif self._now() < ends:
+                elif self._claiming:
+                    self._again = False
                     await self._take()
-                if not self._open:
+                if not self._open and not (self._again and self._claiming):
                     return recorded
                 recorded += await self._flush()
         finally:
+            self._claiming = False
             renewing.cancel()
             await self._close(senders)
             await asyncio.gather(renewing, *senders, return_exceptions=True)
@@ -124,20 +116,31 @@ class Drain:
         room = WINDOW - len(self._open)
         if room < WINDOW // 2:
             return
-        claimed_at = self._now()
+        until = self._now() + self.terms.lease.total_seconds()
+        claiming = asyncio.ensure_future(
+            self.ledger.claims.claim(self.lane, room, worker=self.terms.worker, lease=self.terms.lease)
+        )
         try:
-            claims = await self.ledger.claims.claim(
-                self.lane, room, worker=self.terms.worker, lease=self.terms.lease
-            )
+            claims = await asyncio.shield(claiming)
+        except asyncio.CancelledError:
+            # The rows may be ours all the same: learn of them, so that they can be given back.
+            await asyncio.wait({claiming}, timeout=LAST_SECONDS)
+            if claiming.done() and not claiming.exception():
+                self._returning += claiming.result()
+            raise
         except ServiceUnreachable:
             if not self._open:
                 raise
             return  # what is on its way is seen through first
-        until = claimed_at + self.terms.lease.total_seconds()
-        taken = [_Open(claim, "", until) for claim in claims]
-        self._open |= {one.claim.id: one for one in taken}
+        await self._accept([_Open(claim, "", until) for claim in claims])
+
+    async def _accept(self, taken: list[_Open]) -> None:
+        """Let the senders have what was claimed, once its content is read."""
+        self._open |= {one.claim: one for one in taken}
         try:
-            contents = await self._patiently(lambda: self.compose.contents(claims))
+            contents = await self._patiently(
+                lambda: self.attempt.compose.contents([one.claim for one in taken])
+            )
             for one in taken:
                 one.content = contents[one.claim.variant]
         finally:
@@ -147,42 +150,16 @@ class Drain:
     async def _sender(self) -> None:
         """Send one waiting claim after the other."""
         while True:
-            while not self._waiting:
+            while not self._waiting or self.stopping.is_set():
                 self._more.clear()
                 await self._more.wait()
             one = self._waiting.popleft()
-            recorded = await self._send(one)
+            recorded = await self.attempt(one.claim, one.content, partial(self._holds, one))
             if recorded is None:
-                self._open.pop(one.claim.id, None)
+                self._open.pop(one.claim, None)
             else:
                 self._done.append(recorded)
             self._news.set()
-
-    async def _send(self, one: _Open) -> Recorded | None:
-        """What came of one claim; None if it lapsed before it was begun."""
-        try:
-            outcome = await self._try(one)
-        except Exception as error:  # noqa: BLE001 - one delivery must never stop the others
-            _log.exception("delivery %s is put off", one.claim.id)
-            reply = f"{type(error).__name__} in the worker; its log says more"
-            outcome = Outcome(Status.DEFERRED, "unsendable", reply=reply)
-        if outcome is None:
-            _log.warning("delivery %s waited longer than its claim held; another worker has it", one.claim.id)
-            return None
-        if outcome.status in {Status.SENT, Status.FAILED}:
-            return Recorded(one.claim, outcome, None)
-        # A copy of an uncertain message waits as long as a deferred one, so that a server that hangs
-        # is not flooded with copies.
-        claim, terms = one.claim, self.terms
-        due = next_try(claim.lane, claim.tries + 1, claim.created_at, terms.clock(), terms.rng)
-        return Recorded(claim, outcome, due)
-
-    async def _try(self, one: _Open) -> Outcome | None:
-        made = self.compose.envelope(one.claim, one.content)
-        if isinstance(made, Outcome):
-            return made
-        urgent = one.claim.lane is Lane.URGENT
-        return await self.relay.send(made, urgent=urgent, wanted=lambda: self._now() < one.until)
 
     async def _flush(self) -> int:
         """Wait for outcomes, a little longer for those that come soon after, and commit them together."""
@@ -205,7 +182,7 @@ class Drain:
         stale = await keep_at(lambda: self.ledger.claims.record(batch))
         del self._done[: len(batch)]
         for one in batch:
-            self._open.pop(one.claim.id, None)
+            self._open.pop(one.claim, None)
         failed = [one for one in batch if one.outcome.status is Status.FAILED]
         if failed:
             _log.warning(
@@ -222,38 +199,48 @@ class Drain:
     async def _renew(self) -> None:
         """Let claims hold on while their messages are on the way; a final dot may wait ten minutes."""
         seconds = self.terms.lease.total_seconds()
+        pause = seconds / 3
         while True:
-            await asyncio.sleep(seconds / 3)
+            await asyncio.sleep(pause)
             held = list(self._open.values())
             until = self._now() + seconds
-            with suppress(ServiceUnreachable):
+            try:
                 ours = await self.ledger.claims.renew([one.claim for one in held], self.terms.lease)
-                for one in held:
-                    one.until = until if one.claim.id in ours else 0.0
+            except Exception as error:  # noqa: BLE001 - without renewal every claim lapses, so it goes on
+                if not isinstance(error, ServiceUnreachable):
+                    _log.exception("claims could not be renewed")
+                pause = min(1.0, seconds / 3)
+                continue
+            for one in held:
+                one.until = until if one.claim in ours else 0.0
+            pause = seconds / 3
 
     async def _give_back(self) -> None:
-        """Return to the queue what was not begun."""
-        unbegun = [one.claim for one in self._waiting]
+        """Return to the queue what was not begun; known here until the ledger has it back."""
+        self._returning += [one.claim for one in self._waiting]
         self._waiting.clear()
-        for claim in unbegun:
-            self._open.pop(claim.id, None)
-        if unbegun:
-            await self.ledger.claims.give_back(unbegun)
+        if self._returning:
+            await self._patiently(lambda: self.ledger.claims.give_back(self._returning))
+            for claim in self._returning:
+                self._open.pop(claim, None)
+            self._returning.clear()
 
     async def _close(self, senders: list[asyncio.Task[None]]) -> None:
-        """At the end: normally there is nothing left; cut short, see through what has begun."""
-        try:
-            with suppress(ServiceUnreachable, TimeoutError):
-                async with asyncio.timeout(LAST_SECONDS):
-                    await self._give_back()
-                    while self._open:
-                        await self._flush()
-        finally:
-            for sender in senders:
-                sender.cancel()
-            with suppress(ServiceUnreachable, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await self._record(lambda commit: commit())
+        """At the end: normally there is nothing left; cut short, see through what has begun.
+
+        A statement that hangs on a locked database is left to itself rather than waited for.
+        """
+        if self._open or self._returning:
+            await _for_at_most(LAST_SECONDS, self._see_through())
+        for sender in senders:
+            sender.cancel()
+        if self._done:
+            await _for_at_most(1.0, self._record(lambda commit: commit()))
+
+    async def _see_through(self) -> None:
+        await self._give_back()
+        while self._open:
+            await self._flush()
 
     async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """Ask the ledger until it answers."""
@@ -267,6 +254,19 @@ class Drain:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
 
+    def _holds(self, one: _Open) -> bool:
+        return self._now() < one.until
+
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+async def _for_at_most(seconds: float, work: Coroutine[Any, Any, object]) -> None:
+    """Do the work for so long; what it then still waits for is told to end and not waited for."""
+    task = asyncio.create_task(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        task.cancel()
+    elif error := task.exception():
+        _log.warning("%s", error)

@@ -35,6 +35,8 @@ from dispatcher.queue.lanes import EVERY
 
 #: How long others leave an event to whoever began to expand it; renewed while that goes on.
 LEASE = timedelta(seconds=30)
+#: How long an event leaves to what came earlier in its thread before it looks again.
+SOON = timedelta(seconds=3)
 #: How long an instance is waited for that was known where the event was accepted: lists may be on their way
 #: to this machine. After that the event goes to the others, with a warning.
 PATIENCE = timedelta(minutes=2)
@@ -79,6 +81,7 @@ class Expand:
         self._bell = bell
         self._clock = clock
         self._stopping = threading.Event()
+        self._expanding_all = False
 
     def stop(self) -> None:
         """Begin no further variant; what was begun is done again by another worker."""
@@ -92,8 +95,18 @@ class Expand:
             ServiceUnreachable: The ledger cannot commit; the sweep tries again.
         """
         if event_id != EVERY:
-            await self._expand(await self._ledger.events.get(event_id))
-            return
+            with suppress(_StoppedError):
+                await self._expand(await self._ledger.events.get(event_id))
+        elif not self._expanding_all:
+            self._expanding_all = True
+            try:
+                with suppress(_StoppedError):
+                    await self._all()
+            finally:
+                self._expanding_all = False
+
+    async def _all(self) -> None:
+        """Expand what waits, until nothing does or nothing can be."""
         while waiting := await self._ledger.events.unexpanded(_TOGETHER):
             if not any([await self._expand_or_tell(event) for event in waiting]):
                 return
@@ -102,7 +115,7 @@ class Expand:
         """Expand the event; what goes wrong with it is no matter for those behind it."""
         try:
             return await self._expand(event)
-        except ServiceUnreachable:
+        except (ServiceUnreachable, _StoppedError):
             raise
         except Exception:  # noqa: BLE001 - one event must never stop the others
             _log.exception("event %s cannot be expanded; it is tried again", event.id)
@@ -136,7 +149,7 @@ class Expand:
         if spec is None:
             return await self._wait_for_type(event)
         if follows(event, spec) and not await self._caught_up(event, spec):
-            await self._ledger.expansions.let_go(event.id)
+            await self._ledger.expansions.hold(event.id, SOON, begin=False)
             return False
         if (missing := self._missing(event)) and self._clock() - event.accepted_at < PATIENCE:
             reason = f"this worker does not know {missing}; put the same recipient lists on every machine"

@@ -104,19 +104,22 @@ class Claims:
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return {row.id: VariantContent(row.subject, zlib.decompress(row.content)) for row in rows}
+        return {row.id: VariantContent(row.subject, _unpacked(row.content)) for row in rows}
 
     async def record(self, recorded: Sequence[Recorded]) -> int:
         """Commit what came of claims, each with its attempt, in one transaction.
 
+        A lease that ran out is no matter as long as nobody claimed the delivery since: what is known is
+        better than what was guessed when it ran out.
+
         Returns:
-            How many were refused, because the lease ran out and somebody else has, or had, the delivery.
+            How many were refused, because somebody else claimed the delivery meanwhile.
         """
         if not recorded:
             return 0
         now = self._database.now()
         async with self._database.write() as transaction:
-            ours = set(await _still_ours(transaction, [one.claim for one in recorded]))
+            ours = set(await _still_ours(transaction, [one.claim for one in recorded], lapsed=True))
             kept = [one for one in recorded if one.claim in ours]
             if kept:
                 await transaction.execute(SETTLE, [settled(one, now) for one in kept])
@@ -125,11 +128,11 @@ class Claims:
                 )
         return len(recorded) - len(kept)
 
-    async def renew(self, claims: Sequence[Claim], lease: timedelta) -> AbstractSet[str]:
+    async def renew(self, claims: Sequence[Claim], lease: timedelta) -> AbstractSet[Claim]:
         """Let claims hold for another `lease` from now.
 
         Returns:
-            The ids of the deliveries that are still ours; send none of the others.
+            Those that are still ours; begin none of the others.
         """
         until = self._database.now() + lease
         async with self._database.write() as transaction:
@@ -137,7 +140,7 @@ class Claims:
             if ours:
                 rows = [{"key": claim.id, "until": until} for claim in ours]
                 await transaction.execute(_RENEW, rows)
-        return {claim.id for claim in ours}
+        return set(ours)
 
     async def give_back(self, claims: Sequence[Claim]) -> int:
         """Return claims under which nothing was begun: due at once, as if they had not been made.
@@ -216,18 +219,37 @@ _GIVE_BACK = (
 _RENEW = update(deliveries).where(deliveries.c.id == bindparam("key")).values(lease_until=bindparam("until"))
 
 
-async def _still_ours(transaction: AsyncConnection, claims: Sequence[Claim]) -> list[Claim]:
-    """The claims whose fence still holds; their rows are locked until the transaction ends."""
+async def _still_ours(
+    transaction: AsyncConnection, claims: Sequence[Claim], *, lapsed: bool = False
+) -> list[Claim]:
+    """The claims whose fence still holds; their rows are locked until the transaction ends.
+
+    Args:
+        transaction: The transaction.
+        claims: The claims.
+        lapsed: Whether those count too whose lease ran out and whom nobody followed.
+    """
     ids, fences = [claim.id for claim in claims], dict[str, int]()
+    mine = deliveries.c.status == Status.SENDING
+    if lapsed:
+        mine |= deliveries.c.reason == "lease_expired"
     for start in range(0, len(ids), _IDS):
         query = (
             select(deliveries.c.id, deliveries.c.fence)
-            .where(deliveries.c.id.in_(ids[start : start + _IDS]), deliveries.c.status == Status.SENDING)
+            .where(deliveries.c.id.in_(ids[start : start + _IDS]), mine)
             .order_by(deliveries.c.id)  # one order everywhere, so that no two wait for each other
             .with_for_update()
         )
         fences.update((row.id, row.fence) for row in await transaction.execute(query))
     return [claim for claim in claims if fences.get(claim.id) == claim.fence]
+
+
+def _unpacked(content: bytes) -> bytes:
+    """The content as it was handed in; nothing where it was damaged, so that others can still be read."""
+    try:
+        return zlib.decompress(content)
+    except zlib.error:
+        return b""
 
 
 def _unclaimed(claim: Claim, now: datetime) -> dict[str, Any]:

@@ -107,7 +107,8 @@ class Relay:
         Args:
             envelope: The message.
             urgent: Whether it may use the reserve, and goes before others.
-            wanted: Asked once it is the message's turn; False leaves it unsent and gives None.
+            wanted: Asked when it is the message's turn, again after a wait for a session; False leaves it
+                unsent and gives None.
         """
         if problem := envelopes.problem(envelope):
             return replies.unsendable(problem)
@@ -115,7 +116,7 @@ class Relay:
             if not wanted():
                 return None
             try:
-                return await self._send(envelope, urgent=urgent)
+                return await self._send(envelope, wanted, urgent=urgent)
             except _DownError as down:
                 return down.outcome
 
@@ -149,14 +150,18 @@ class Relay:
         await asyncio.gather(*(session.quit() for session in idle))
         await asyncio.sleep(0)  # sockets are closed in the loop's next round
 
-    async def _send(self, envelope: Envelope, *, urgent: bool) -> Outcome:
+    async def _send(self, envelope: Envelope, wanted: Callable[[], bool], *, urgent: bool) -> Outcome | None:
         session = self._kept()
         if session is not None:
             try:
                 return await self._use(session, envelope)
             except SessionStaleError:
                 pass  # the server dropped it while it lay idle and has seen nothing of this message
-        return await self._use(await self._fresh(urgent=urgent), envelope)
+        session = await self._fresh(urgent=urgent)
+        if not wanted():  # to open a session may take half a minute
+            self._put_back(session)
+            return None
+        return await self._use(session, envelope)
 
     async def _use(self, session: Session, envelope: Envelope) -> Outcome:
         try:

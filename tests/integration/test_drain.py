@@ -19,9 +19,9 @@ from dispatcher.domain.delivery import Delivery, Lane, NewVariant, OnUncertain, 
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.flow import drain
+from dispatcher.flow.attempt import Terms
 from dispatcher.flow.compose import Compose
 from dispatcher.flow.deliver import Deliver
-from dispatcher.flow.drain import Terms
 from dispatcher.ledger import Expansion, Filter, Ledger
 from dispatcher.mail.content import Content
 from dispatcher.mail.message import seal
@@ -54,6 +54,13 @@ class Work:
             message_ids=[f"<{number}@example.com>" for number in range(PEOPLE)],
             on_uncertain=on_uncertain,
         )
+        await self.ledger.expansions.store(added.id, expansion)
+
+    async def one_more(self, address: str, content: bytes = CONTENT) -> None:
+        """Put one more delivery into the ledger, of an event of its own."""
+        [added] = await self.ledger.events.add([new_event(address)])
+        variants = [NewVariant("v1", "Hello", content, "test@0")]
+        expansion = Expansion(variants, [new_delivery(address)], [f"<{address}>"])
         await self.ledger.expansions.store(added.id, expansion)
 
     def worker(self, name: str = "one", *, lease: float = 30.0) -> Deliver:
@@ -98,16 +105,17 @@ def _failing(monkeypatch: pytest.MonkeyPatch, holder: object, name: str, times: 
     return calls
 
 
-@pytest.mark.parametrize("name", ["record", "content"])
+@pytest.mark.parametrize(("name", "times"), [("record", 2), ("content", 2), ("renew", 1)])
 async def test_a_ledger_that_is_away_for_a_moment_doubles_nothing(
-    work: Work, monkeypatch: pytest.MonkeyPatch, name: str
+    work: Work, monkeypatch: pytest.MonkeyPatch, name: str, times: int
 ) -> None:
     """Outcomes and claims are kept until the ledger is back; everybody gets one copy."""
     await work.fill()
-    calls = _failing(monkeypatch, work.ledger.claims, name, 2)
-    await work.worker()(Lane.NORMAL)
+    work.server.script("DATA", delay=0.2)
+    calls = _failing(monkeypatch, work.ledger.claims, name, times)
+    await work.worker(lease=2.4)(Lane.NORMAL)
 
-    assert len(calls) > 2
+    assert len(calls) > times
     assert work.copies() == {1}
     assert {(row.status, row.uncertain, len(row.attempts)) for row in await work.rows()} == {
         (Status.SENT, False, 1)
@@ -226,3 +234,126 @@ async def test_two_workers_share_the_work_and_nobody_gets_two(work: Work) -> Non
 
     assert len(work.server.kept) == PEOPLE
     assert work.copies() == {1}
+
+
+async def test_what_is_known_counts_even_after_the_lease_ran_out(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweep guessed that nobody knows; the worker that does know is believed, and nothing is doubled."""
+    await work.fill()
+    original = work.ledger.claims.record
+    swept: list[int] = []
+
+    async def record(recorded: Any) -> int:
+        if not swept:
+            swept.append(await work.ledger.claims.recover(work.clock.advance(seconds=31)))
+        return await original(recorded)
+
+    monkeypatch.setattr(work.ledger.claims, "record", record)
+    await work.worker()(Lane.NORMAL)
+
+    assert swept[0] > 0
+    assert work.copies() == {1}
+    assert {row.status for row in await work.rows()} == {Status.SENT}
+
+
+@pytest.mark.parametrize("how", ["stop", "cancel"])
+async def test_a_ledger_that_is_away_gets_back_what_was_not_begun(
+    work: Work, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """One call that fails loses nothing: what was not begun is offered again until the ledger has it."""
+    await work.fill(on_uncertain=OnUncertain.HOLD)
+    work.server.script("DATA", delay=0.3)
+    calls = _failing(monkeypatch, work.ledger.claims, "give_back", 1)
+    worker = work.worker()
+    running = asyncio.create_task(worker(Lane.NORMAL))
+    await asyncio.sleep(0.5)
+    worker.stop() if how == "stop" else running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    states = Counter(row.status for row in await work.rows())
+
+    assert len(calls) > 1
+    assert set(states) == {Status.SENT, Status.QUEUED}
+    assert states[Status.SENT] == len(work.server.kept)
+
+
+async def test_a_message_that_hangs_does_not_keep_the_lane(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a drain claims no more, the next one begins beside it."""
+    await work.fill()
+    monkeypatch.setattr(drain, "BUDGET_SECONDS", 0.3)
+    monkeypatch.setattr(drain, "IDLE_SECONDS", 0.1)
+    work.server.script("DOT", "p000@example.com", delay=3.0, times=1)
+    worker = work.worker()
+    first = asyncio.create_task(worker(Lane.NORMAL))
+    await asyncio.sleep(1.0)
+    work.clock.advance(minutes=1)
+    [event] = await work.ledger.events.add([new_event("second")])
+    await work.ledger.expansions.store(
+        event.id,
+        Expansion(
+            [NewVariant("v1", "Hello", CONTENT, "test@0")], [new_delivery("late@example.com")], ["<late@x>"]
+        ),
+    )
+    await asyncio.wait_for(worker(Lane.NORMAL), 1.5)
+    early, hangs = [kept.recipient for kept in work.server.kept], not first.done()
+    await first
+
+    assert "late@example.com" in early
+    assert hangs
+    assert work.copies() == {1}
+
+
+async def test_a_ring_while_a_drain_waits_is_heard_at_once(work: Work) -> None:
+    """What falls due while one message hangs is sent without waiting for it."""
+    await work.fill()
+    work.server.script("DOT", "p000@example.com", delay=2.0, times=1)
+    worker = work.worker()
+    first = asyncio.create_task(worker(Lane.NORMAL))
+    await asyncio.sleep(0.8)
+    [event] = await work.ledger.events.add([new_event("second")])
+    await work.ledger.expansions.store(
+        event.id,
+        Expansion(
+            [NewVariant("v1", "Hello", CONTENT, "test@0")], [new_delivery("late@example.com")], ["<late@x>"]
+        ),
+    )
+    assert await worker(Lane.NORMAL) == 0
+    await asyncio.sleep(0.4)
+    early, hangs = [kept.recipient for kept in work.server.kept], not first.done()
+    await first
+
+    assert "late@example.com" in early
+    assert hangs
+
+
+async def test_damaged_content_fails_its_own_deliveries_and_no_others(work: Work) -> None:
+    """Content that cannot be read is told of; what shares the batch is sent."""
+    await work.fill()
+    [event] = await work.ledger.events.add([new_event("second")])
+    await work.ledger.expansions.store(
+        event.id,
+        Expansion(
+            [NewVariant("v1", "Hello", b"[1]", "test@0")], [new_delivery("odd@example.com")], ["<odd@x>"]
+        ),
+    )
+    await work.worker()(Lane.NORMAL)
+    odd = [row for row in await work.rows() if row.status is not Status.SENT]
+
+    assert [(row.address, row.status, row.attempts[0].reason) for row in odd] == [
+        ("odd@example.com", Status.FAILED, "unsendable")
+    ]
+    assert len(work.server.kept) == PEOPLE
+
+
+async def test_a_drain_cancelled_while_it_claims_gives_the_claims_back(work: Work) -> None:
+    """Rows that became ours in the same breath are not left behind."""
+    await work.fill(on_uncertain=OnUncertain.HOLD)
+    for pause in (0.0, 0.001, 0.002, 0.004, 0.008):
+        running = asyncio.create_task(work.worker()(Lane.NORMAL))
+        await asyncio.sleep(pause)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    assert {row.status for row in await work.rows()} <= {Status.QUEUED, Status.SENT}

@@ -22,8 +22,8 @@ from dispatcher.domain.fields import sample
 from dispatcher.errors import EventConflict, EventInvalid
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.flow.attempt import Terms
 from dispatcher.flow.deliver import Deliver
-from dispatcher.flow.drain import Terms
 from dispatcher.flow.expand import Expand
 from dispatcher.flow.explain import explain, tell
 from dispatcher.flow.submit import Submission, Submit
@@ -412,3 +412,17 @@ async def test_explain_tells_the_whole_story(way: Way, choose: Callable[[Deliver
         "next try",
     ):
         assert word in story
+
+
+async def test_ends_that_wait_for_their_incident_do_not_block_others(way: Way) -> None:
+    """However many wait for what cannot be expanded, an event behind them is."""
+    await way.accept("major-service-incident", thread="INC-1")
+    template = way.root / "templates" / "major-service-incident.txt.j2"
+    template.write_text("{{ nonsense }}", encoding="utf-8")
+    for number in range(120):
+        await way.accept("service-restored", thread="INC-1", instances=[], id_=f"end-{number}")
+    behind = await way.accept("planned-maintenance", id_="behind")
+    await way.expand(EVERY)
+    await way.expand(EVERY)
+
+    assert (await way.ledger.events.get(behind)).status is EventStatus.EXPANDED

@@ -214,7 +214,7 @@ async def test_a_renewed_lease_holds(ledger: Ledger, clock: Clock) -> None:
     ours = await ledger.claims.renew([one, two, three], LEASE)
     clock.advance(seconds=20)
 
-    assert ours == {two.id, three.id}
+    assert ours == {two, three}
     assert await ledger.claims.recover(clock.now) == 0
     assert await ledger.claims.recover(clock.advance(seconds=10)) == 2
     assert await ledger.claims.renew([two], LEASE) == set()

@@ -151,6 +151,10 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         note(audience={"roles": ["admins"], "told": ["nots"]}),
         "types.note.audience.told", "'nots' is no type. Did you mean note?",
     ),
+    "told-chain": (
+        note(audience={"roles": ["admins"], "told": ["note"]}),
+        "types.note.audience.told", "names 'note', which itself follows others. Name the types that begin a thread.",
+    ),
     "becomes-type": (
         both(fields(down={"kind": "boolean"}), note(becomes={"type": "maintenance", "when": "down"})),
         "types.note.becomes.type", "'maintenance' is no type. Use one of note.",
