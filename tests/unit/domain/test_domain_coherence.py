@@ -153,7 +153,8 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
     ),
     "told-chain": (
         note(audience={"roles": ["admins"], "told": ["note"]}),
-        "types.note.audience.told", "names 'note', which itself follows others. Name the types that begin a thread.",
+        "types.note.audience.told",
+        "names 'note', which itself follows others. Name the types that begin a thread.",
     ),
     "becomes-type": (
         both(fields(down={"kind": "boolean"}), note(becomes={"type": "maintenance", "when": "down"})),
