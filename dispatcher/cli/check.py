@@ -32,7 +32,7 @@ def check(ctx: typer.Context, json: Json = False) -> None:
     except CatalogueInvalid as error:
         project, problems = None, list(error.problems)
     words = project.catalogue.audience_keys if project else rough_words(settings.root / "catalogue.yaml")
-    store = RecipientStore(settings.root, cache=None, audience_keys=words)
+    store = project.recipients if project else RecipientStore(settings.root, cache=None, audience_keys=words)
     if words:
         problems += _recipient_problems(store)
     if project is not None:

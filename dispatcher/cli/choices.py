@@ -122,12 +122,7 @@ def _parsed(raw: bytes, name: str) -> Any:
 
 def _set_aside(project: Project) -> list[Problem]:
     """Files that may hold the instance that was asked for."""
-    return [
-        problem
-        for broken in project.recipients.set_aside()
-        if broken.in_force is None
-        for problem in broken.problems
-    ]
+    return [problem for broken in project.recipients.lost() for problem in broken.problems]
 
 
 def _unknown(where: str, word: str, known: Mapping[str, Any] | AbstractSet[str], file: str) -> Problem:

@@ -82,6 +82,11 @@ class Sender(Model):
     address: Address
     name: Line
 
+    @property
+    def domain(self) -> str:
+        """What stands after the ``@`` of the address."""
+        return self.address.rpartition("@")[2]
+
 
 class Service(Model):
     """The cloud application that the mails speak of."""
@@ -200,6 +205,10 @@ class Catalogue(Model):
     senders: dict[Literal["default", "partners"], Sender]
     banners: dict[TypeKey, Banner]
     types: dict[TypeKey, CommunicationType]
+
+    def sender(self, key: str) -> Sender:
+        """The sender of that key; partners of record have one of their own."""
+        return self.senders["partners" if key == "partners" else "default"]
 
     @property
     def audience_keys(self) -> frozenset[str]:

@@ -58,6 +58,11 @@ def resolve_examples(value: Any, now: datetime) -> Any:
     return value
 
 
+def known(spec: CommunicationType, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an event's fields that the type has: an event may have become another type since."""
+    return {key: value for key, value in fields.items() if key in spec.fields}
+
+
 def sample(spec: CommunicationType, now: datetime) -> dict[str, Any]:
     """The field values of the type's examples, as an event sent at `now` would carry them."""
     return {

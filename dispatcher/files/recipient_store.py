@@ -72,9 +72,9 @@ class RecipientStore:
         """The ids of all instances in force, in their order."""
         return self._force.keys()
 
-    def set_aside(self) -> Sequence[FileProblem]:
-        """Every file that cannot be used now, in the order of their paths; as of the last look."""
-        return list(self._problems)
+    def lost(self) -> Sequence[FileProblem]:
+        """The files of which nothing is in force, in the order of their paths; as of the last look."""
+        return [problem for problem in self._problems if problem.in_force is None]
 
     def _instance(self, version: Version) -> Instance:
         """Made when it is first asked for: most commands ask for a few of many."""

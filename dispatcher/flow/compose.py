@@ -45,7 +45,7 @@ class Compose:
         """The whole message, or the outcome of one that cannot be made."""
         if isinstance(content, str):
             return Outcome(Status.FAILED, "unsendable", reply=content)
-        sender = self._catalogue.senders["partners" if claim.sender == "partners" else "default"]
+        sender = self._catalogue.sender(claim.sender)
         person = Addressee(claim.address, claim.name, claim.message_id, claim.created_at, sender)
         try:
             return Envelope(sender.address, claim.address, finish(content, person))

@@ -151,6 +151,7 @@ class Expand:
         if follows(event, spec) and not await self._caught_up(event, spec):
             await self._ledger.expansions.hold(event.id, SOON, begin=False)
             return False
+        self._recipients.refresh()
         if (missing := self._missing(event)) and self._clock() - event.accepted_at < PATIENCE:
             reason = f"this worker does not know {missing}; put the same recipient lists on every machine"
             await self._ledger.expansions.postpone(event.id, reason)
@@ -163,7 +164,7 @@ class Expand:
             await self._ledger.expansions.postpone(event.id, draft.faults[0])
             _log.error("event %s cannot be rendered and is tried again: %s", event.id, draft.faults[0])
             return False
-        domain = self._catalogue.senders["default"].address.rpartition("@")[2]
+        domain = self._catalogue.sender("default").domain
         expansion = Expansion(
             variants=list(draft.variants.values()),
             deliveries=draft.deliveries,
@@ -189,7 +190,6 @@ class Expand:
         """Instances that the event names and the lists here do not have, though whoever accepted it had."""
         if event.selection.kind != "instances":
             return ""
-        self._recipients.refresh()
         known = self._recipients.ids()
         return ", ".join(f"instance {name}" for name in event.selection.values if name not in known)
 
@@ -234,8 +234,7 @@ class Expand:
         view = self._view(event, reader)
         try:
             content = self._renderer.render(view)
-            domain = view.sender.address.rpartition("@")[2]
-            headers = list_headers(view.key, content.language, domain)
+            headers = list_headers(view.key, content.language, view.sender.domain)
             return NewVariant(key, content.subject, seal(content, headers=headers), content.template)
         except (TemplateInvalid, ValueError) as error:
             faults.append(f"the mail cannot be rendered for {reader.instances[0].id}: {str(error)[:400]}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from dispatcher.domain.address import folded
 from dispatcher.domain.audience import Question, Recipient, resolve
 from dispatcher.domain.catalogue import CommunicationType
 from dispatcher.domain.delivery import Delivery, Reason
 from dispatcher.domain.event import Event
-from dispatcher.domain.fields import parse_fields
+from dispatcher.domain.fields import known, parse_fields
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.moment import day_in
 from dispatcher.files.recipient_store import RecipientStore
@@ -35,17 +36,20 @@ class Readers:
         self._clock = clock
 
     async def of(self, event: Event, spec: CommunicationType) -> tuple[Sequence[Reader], Sequence[str]]:
-        """The readers of the event, and what its sender should know about those it does not reach."""
-        self._recipients.refresh()
+        """The readers of the event, and what its sender should know about those it does not reach.
+
+        By the recipient lists as they were at their last refresh.
+        """
         warnings: list[str] = []
         instances = self._instances(event, warnings)
         if follows(event, spec):
             reached = await self._ledger.deliveries.told(event.thread or "", spec.audience.told)
             return list(self._told(event, reached, {one.id for one in instances})), warnings
+        values = parse_fields(spec, known(spec, event.fields), partial=True)[0]
         found = [
             Reader(recipient, (instance,))
             for instance in instances
-            for recipient in resolve(self._question(event, spec, instance), instance).recipients
+            for recipient in resolve(self._question(event, spec, values, instance), instance).recipients
         ]
         return list(_by_person(found)) if spec.group_by == "person" else found, warnings
 
@@ -54,8 +58,7 @@ class Readers:
         if selection.kind != "instances":
             warnings += [
                 f"{broken.file} is set aside and nothing of it is in force: {broken.problems[0]}"
-                for broken in self._recipients.set_aside()
-                if broken.in_force is None
+                for broken in self._recipients.lost()
             ]
         if selection.kind == "region":
             return self._recipients.by_region(selection.values[0])
@@ -70,10 +73,11 @@ class Readers:
                 found.append(instance)
         return found
 
-    def _question(self, event: Event, spec: CommunicationType, instance: Instance) -> Question:
+    def _question(
+        self, event: Event, spec: CommunicationType, values: Mapping[str, Any], instance: Instance
+    ) -> Question:
         today = day_in(instance.time_zone, self._clock())
-        known = {key: value for key, value in event.fields.items() if key in spec.fields}
-        return Question(event.effective_type, spec, today, parse_fields(spec, known, partial=True)[0])
+        return Question(event.effective_type, spec, today, values)
 
     def _told(self, event: Event, told: Sequence[Delivery], wanted: set[str]) -> Iterator[Reader]:
         """Exactly those who were sent the incident, as they were then."""

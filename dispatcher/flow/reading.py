@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dispatcher.domain.catalogue import Catalogue
-from dispatcher.domain.fields import parse_fields
+from dispatcher.domain.fields import known, parse_fields
 from dispatcher.domain.instance import Instance
 from dispatcher.mail.view import View
 
@@ -33,15 +33,14 @@ def view_of(
 ) -> View:
     """What a template may see of one event for one kind of reader."""
     spec = catalogue.types[key]
-    known = {name: value for name, value in fields.items() if name in spec.fields}
     return View(
         key=key,
         type=spec,
         banner=catalogue.banners[spec.banner or ""],
         service=catalogue.service,
-        sender=catalogue.senders["partners" if reading.sender == "partners" else "default"],
+        sender=catalogue.sender(reading.sender),
         instances=instances,
-        fields=parse_fields(spec, known, partial=True)[0],
+        fields=parse_fields(spec, known(spec, fields), partial=True)[0],
         language=spec.language_for(reading.language),
         time_zone=reading.time_zone,
         roles=reading.roles,

@@ -92,7 +92,7 @@ class Specimens:
         reading = Reading(language, instance.time_zone, roles, "default", self._now)
         view = view_of(self._catalogue, shown, known, (instance,), reading)
         content = self._renderer.render(view)
-        domain = view.sender.address.rpartition("@")[2]
+        domain = view.sender.domain
         headers = message.list_headers(view.key, content.language, domain)
         sealed = message.Sealed.load(message.seal(content, headers=headers))
         reader = instance.admins[0]

@@ -19,7 +19,7 @@ import orjson
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
 from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import NewEvent, Selection
-from dispatcher.domain.fields import parse_fields
+from dispatcher.domain.fields import known, parse_fields
 from dispatcher.errors import EventInvalid, Problem
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.ledger.events import Added
@@ -123,18 +123,18 @@ class Submit:
         try:
             return self.check(submission)
         except EventInvalid:
-            known = await self._ledger.events.reference(submission.source, submission.id)
-            if known is None:
+            first = await self._ledger.events.reference(submission.source, submission.id)
+            if first is None:
                 raise
             return NewEvent(
                 source=submission.source,
                 external_id=submission.id,
-                type=known.type,
-                effective_type=known.effective_type,
-                lane=known.lane,
-                selection=known.selection,
-                thread=known.thread,
-                fields=known.fields,
+                type=first.type,
+                effective_type=first.effective_type,
+                lane=first.lane,
+                selection=first.selection,
+                thread=first.thread,
+                fields=first.fields,
                 fingerprint=submission.fingerprint,
             )
 
@@ -151,7 +151,7 @@ class Submit:
         effective_key, effective = self._effective(submission, spec)
         values, wrong = parse_fields(spec, submission.fields)
         if effective is not spec:
-            wrong = _merged(wrong, parse_fields(effective, _shared(effective, submission.fields))[1])
+            wrong = _merged(wrong, parse_fields(effective, known(effective, submission.fields))[1])
         selection, astray = self._selection(submission, effective)
         if problems := [*problems, *wrong, *astray]:
             raise EventInvalid(problems)
@@ -203,8 +203,7 @@ class Submit:
         """Files that may hold the instance that was asked for."""
         return [
             Problem("instances", f"{broken.file} is set aside: {broken.problems[0]}", "mend it", "instances")
-            for broken in self._recipients.set_aside()[:SUGGESTED]
-            if broken.in_force is None
+            for broken in self._recipients.lost()[:SUGGESTED]
         ]
 
     async def _wake(self, waiting: Mapping[str, Lane]) -> bool:
@@ -229,11 +228,6 @@ def record_only(spec: CommunicationType, fields: Mapping[str, Any]) -> str:
     return ""
 
 
-def _shared(spec: CommunicationType, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Of an event that becomes another type: the fields that the other type knows."""
-    return {key: value for key, value in fields.items() if key in spec.fields}
-
-
 def _merged(first: Sequence[Problem], second: Sequence[Problem]) -> list[Problem]:
     """Both lists, a field's problem once."""
     return [*first, *(problem for problem in second if problem.key not in {one.key for one in first})]
@@ -250,19 +244,19 @@ def _identity(submission: Submission) -> list[Problem]:
     return problems
 
 
-def _strangers(names: Sequence[str], known: AbstractSet[str]) -> list[Problem]:
+def _strangers(names: Sequence[str], there: AbstractSet[str]) -> list[Problem]:
     """The instances that there are not; to look for near misses takes long, so only the first get theirs."""
-    missing = [name for name in dict.fromkeys(names) if name not in known]
-    problems = [_unknown("instances", name, known) for name in missing[:SUGGESTED]]
+    missing = [name for name in dict.fromkeys(names) if name not in there]
+    problems = [_unknown("instances", name, there) for name in missing[:SUGGESTED]]
     if rest := missing[SUGGESTED:]:
         more = ", ".join(repr(name[:80]) for name in rest[:NAMED])
-        what = f"{len(rest)} more are not known: {more}{'…' if len(rest) > NAMED else ''}"
+        what = f"{len(rest)} more are not there: {more}{'…' if len(rest) > NAMED else ''}"
         problems.append(Problem("instances", what, "correct them all", "instances"))
     return problems
 
 
-def _unknown(where: str, word: str, known: Mapping[str, Any] | AbstractSet[str]) -> Problem:
-    close = difflib.get_close_matches(word, list(known), n=3)
-    names = f"use one of {', '.join(sorted(known)[:NAMED])}{'…' if len(known) > NAMED else ''}"
+def _unknown(where: str, word: str, there: Mapping[str, Any] | AbstractSet[str]) -> Problem:
+    close = difflib.get_close_matches(word, list(there), n=3)
+    names = f"use one of {', '.join(sorted(there)[:NAMED])}{'…' if len(there) > NAMED else ''}"
     fix = f"did you mean {' or '.join(close)}" if close else names
     return Problem(where, f"{word[:80]!r} is not known", fix, where)
