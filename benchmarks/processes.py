@@ -61,8 +61,16 @@ def sink() -> Iterator[str]:
 
 
 def peak_memory(process: subprocess.Popen[str]) -> float:
-    """The most memory the process ever held, in MB (``VmHWM``; Linux)."""
-    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+    """The most memory the process that does the work ever held, in MB (``VmHWM``; Linux).
+
+    `up` has a child do it, beside a Valkey of its own.
+    """
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return max(_peak(number) for number in (process.pid, *map(int, children)))
+
+
+def _peak(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     return 0.0

@@ -52,6 +52,7 @@ def load(
         smtp=values["SMTP_URL"],
         api_tokens=values["API_TOKENS"] or (),
         lease_seconds=values["LEASE_SECONDS"],
+        grace_seconds=values["GRACE_SECONDS"],
         smtp_connections=values["SMTP_CONNECTIONS"],
         log_level=values["LOG_LEVEL"],
         sources={f"{PREFIX}{name}": source for name, source in sources.items()},

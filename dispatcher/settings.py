@@ -105,6 +105,7 @@ class Settings:
     Attributes:
         database_url: ``sqlite:////absolute/path`` or ``postgresql://…``.
         lease_seconds: How long a claim holds before another worker may take the delivery over.
+        grace_seconds: How long work that has begun may take to end once a process is told to stop.
         smtp_connections: SMTP sessions that one worker process keeps.
         sources: For each variable where its value comes from: ``default``, ``environment``,
             ``command line`` or the path of the ``.env``.
@@ -117,6 +118,7 @@ class Settings:
     smtp: RelayAddress | None = None
     api_tokens: tuple[TokenEntry, ...] = ()
     lease_seconds: int = 30
+    grace_seconds: int = 15
     smtp_connections: int = 8
     log_level: str = "warning"
     sources: Mapping[str, str] = field(default_factory=dict)

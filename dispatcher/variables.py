@@ -203,6 +203,7 @@ VARIABLES = (
         "tokens",
     ),
     Variable("LEASE_SECONDS", "30", "a whole number from 5 to 3600", _number(5, 3600)),
+    Variable("GRACE_SECONDS", "15", "a whole number from 1 to 3600", _number(1, 3600)),
     Variable("SMTP_CONNECTIONS", "8", "a whole number from 1 to 100", _number(1, 100)),
     Variable("LOG_LEVEL", "warning", "debug, info, warning or error", _level),
 )

@@ -65,16 +65,21 @@ def dispatcher(root: Path, *arguments: str, stdin: str = "", **variables: str) -
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-@contextmanager
-def staying(root: Path, *arguments: str, until: str, **variables: str) -> Iterator[re.Match[str]]:
-    """A command that keeps running; yields the match of `until` in what it prints, stops it at the end."""
-    process = subprocess.Popen(
+def started(root: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """A command that was started; what it says on either stream comes through `stdout`."""
+    return subprocess.Popen(
         [*_COMMAND, "--root", str(root), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=_environment(variables),
     )
+
+
+@contextmanager
+def staying(root: Path, *arguments: str, until: str, **variables: str) -> Iterator[re.Match[str]]:
+    """A command that keeps running; yields the match of `until` in what it prints, stops it at the end."""
+    process = started(root, *arguments, **variables)
     assert process.stdout is not None
     killer = threading.Timer(SECONDS, process.kill)
     killer.start()

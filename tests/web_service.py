@@ -17,7 +17,7 @@ from dispatcher.app import App, open_app
 from dispatcher.flow.tokens import new_token
 from dispatcher.settings import Secret, Settings, TokenEntry
 from dispatcher.web.limits import Limits
-from dispatcher.web.server import serve
+from dispatcher.web.server import listen, serve
 
 PROJECT = Path(__file__).parents[1]
 #: Nothing listens there: it is the port of a service that nobody runs any more.
@@ -95,7 +95,7 @@ async def service(
 @asynccontextmanager
 async def _served(app: App, limits: Limits) -> AsyncIterator[str]:
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(app, "127.0.0.1", 0, stop, ready.set_result, limits))
+    serving = asyncio.create_task(serve(app, await listen("127.0.0.1", 0), stop, ready.set_result, limits))
     await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
     try:
         yield ready.result()

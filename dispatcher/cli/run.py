@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Annotated
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Annotated, NoReturn
 
 import typer
 import uvloop
@@ -14,10 +16,13 @@ import uvloop
 from dispatcher.app import App, open_app
 from dispatcher.cli import output
 from dispatcher.cli.main import cli, settings_of
+from dispatcher.cli.supervise import Supervisor, parent_done, tended
 from dispatcher.errors import Problem, SettingsInvalid
+from dispatcher.queue.connection import refuse_evicting
 from dispatcher.queue.embedded import EmbeddedValkey
 from dispatcher.settings import RelayAddress, Settings
 from dispatcher.smtp.catcher import Catcher
+from dispatcher.web.server import listen
 from dispatcher.web.server import serve as serve_http
 from dispatcher.worker import Worker
 
@@ -35,6 +40,7 @@ def worker(ctx: typer.Context) -> None:
         raise SettingsInvalid(Problem("DISPATCHER_SMTP_URL", "is not set, so no mail can be sent", fix))
 
     async def run(stop: asyncio.Event) -> None:
+        await _refuse_evicting(settings)
         async with redis_ready(settings) as revive, open_app(settings) as app:
             await Worker(app, relay, revive).run(stop, lambda: output.say(f"Working; mail goes to {relay}."))
 
@@ -48,7 +54,7 @@ def serve(ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8025) -> No
 
     async def run(stop: asyncio.Event) -> None:
         async with open_app(settings) as app:
-            await serve_http(app, host, port, stop, _announce)
+            await serve_http(app, await listen(host, port), stop, _announce)
 
     _until_stopped(run)
 
@@ -62,14 +68,46 @@ def up(ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8025) -> None:
     """
     settings = settings_of(ctx)
 
+    supervisor = Supervisor(("--root", str(settings.root), "up-child"), settings.grace_seconds)
+
     async def run(stop: asyncio.Event) -> None:
-        async with redis_ready(settings) as revive, relay_ready(settings) as relay, open_app(settings) as app:
-            await _both(app, Worker(app, relay, revive), (host, port), stop)
+        await _refuse_evicting(settings)
+        # Bound here, so that connections wait while a child is started, and port 0 stays the same port.
+        with await listen(host, port) as listener:
+            async with redis_ready(settings) as revive, tended(revive):
+                code = await supervisor.run(listener, stop, _announce)
+        if code:
+            raise typer.Exit(code)
+
+    _until_stopped(run, supervisor.kill)
+
+
+@cli.command(hidden=True)
+def up_child(
+    ctx: typer.Context,
+    listener: Annotated[int, typer.Option(help="The descriptor of a socket that listens.")],
+    lifeline: Annotated[int, typer.Option(help="The descriptor of the parent's socket pair.")],
+) -> None:
+    """Do the work of `up`, as its child."""
+    settings = settings_of(ctx)
+
+    async def run(stop: asyncio.Event) -> None:
+        with socket.socket(fileno=listener) as listening, socket.socket(fileno=lifeline) as parent:
+            parent.setblocking(False)
+            watching = asyncio.create_task(parent_done(parent, stop))
+            try:
+                async with relay_ready(settings) as relay, open_app(settings) as app:
+                    await _both(app, Worker(app, relay), listening, stop, parent)
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
 
     _until_stopped(run)
 
 
-async def _both(app: App, work: Worker, at: tuple[str, int], stop: asyncio.Event) -> None:
+async def _both(
+    app: App, work: Worker, listener: socket.socket, stop: asyncio.Event, parent: socket.socket
+) -> None:
     """Both until one ends; then the other is stopped as well."""
 
     async def guarded(part: Awaitable[None]) -> None:
@@ -78,9 +116,19 @@ async def _both(app: App, work: Worker, at: tuple[str, int], stop: asyncio.Event
         finally:
             stop.set()
 
+    def ready(url: str) -> None:
+        with suppress(OSError):  # a parent that is gone has said so already
+            parent.send(url.encode())
+
     async with asyncio.TaskGroup() as parts:
         parts.create_task(guarded(work.run(stop)))
-        parts.create_task(guarded(serve_http(app, *at, stop, _announce)))
+        parts.create_task(guarded(serve_http(app, listener, stop, ready)))
+
+
+async def _refuse_evicting(settings: Settings) -> None:
+    """Refuse a Redis that may throw jobs away; the embedded one never does."""
+    if settings.redis_url is not None:
+        await refuse_evicting(settings.redis_url)
 
 
 @asynccontextmanager
@@ -118,18 +166,21 @@ def _announce(url: str) -> None:
     output.show(f"Listening on {url}")
 
 
-def _until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run until SIGTERM or SIGINT; a second one ends the process at once."""
+def _until_stopped(
+    run: Callable[[asyncio.Event], Awaitable[None]], at_once: Callable[[], None] = lambda: None
+) -> None:
+    """Run until SIGTERM or SIGINT; a second one ends the process at once, after a call of `at_once`."""
 
     async def main() -> None:
-        stop = asyncio.Event()
+        stop, asked = asyncio.Event(), asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def heard(number: int) -> None:
-            if stop.is_set():
-                signal.signal(number, signal.SIG_DFL)
-                signal.raise_signal(number)
+            if asked.is_set():
+                at_once()
+                _die_of(number)
             output.say("Stopping; what is on its way is finished first.")
+            asked.set()
             stop.set()
 
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -140,3 +191,10 @@ def _until_stopped(run: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         uvloop.run(main())
     except ExceptionGroup as group:
         raise group.exceptions[0] from None
+
+
+def _die_of(number: int) -> NoReturn:
+    """End as a signal ends a process that does not care for it."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    os._exit(128 + number)  # the first process of a container is spared by its own signals

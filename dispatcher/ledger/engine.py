@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, event, text
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from dispatcher.errors import Problem, SettingsInvalid
 from dispatcher.ledger.faults import translated
+from dispatcher.ledger.local_disk import MOUNTINFO, refuse_network
 from dispatcher.settings import Secret
 
 BUSY_SECONDS = 10  # how long a writer waits for another process before it says that SQLite is locked
@@ -45,13 +47,21 @@ class Database:
         token: Gives n random bytes as hexadecimal digits.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime], token: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], datetime],
+        token: Callable[[int], str],
+        mountinfo: Path = MOUNTINFO,
+    ) -> None:
         address = _address(url)
         self.now, self.token = clock, token
         self.dialect = address.get_backend_name()
         self.many_writers = self.dialect != "sqlite"
         if self.dialect == "sqlite":
             self.path = str(address.database)
+            refuse_network(self.path, mountinfo)
             self.place = f"at {self.path}"
             self.engine = _sqlite_engine(address)
             self._reader = self.engine

@@ -33,6 +33,8 @@ from dispatcher.errors import Problem, ServiceUnreachable, SettingsInvalid
 from dispatcher.settings import Secret
 
 VARIABLE = "DISPATCHER_REDIS_URL"
+#: Seconds to wait for Redis at the start, where it is only asked what it is.
+START_TIMEOUT = 2.0
 #: What can go wrong on the way to Redis; `TimeoutError` is an `OSError`.
 REDIS_ERRORS = (RedisError, OSError)
 
@@ -222,7 +224,8 @@ async def check(redis: ArqRedis, address: RedisAddress) -> None:
     """See that Redis answers and never evicts: an evicted job is a bell that nobody heard.
 
     Raises:
-        ServiceUnreachable: It does not answer, or its ``maxmemory-policy`` is not ``noeviction``.
+        ServiceUnreachable: It does not answer.
+        SettingsInvalid: Its ``maxmemory-policy`` is not ``noeviction``.
     """
     try:
         await redis.ping()
@@ -230,12 +233,34 @@ async def check(redis: ArqRedis, address: RedisAddress) -> None:
     except REDIS_ERRORS as error:
         raise ServiceUnreachable("redis", explain(address, error)) from error
     if policy not in {None, "noeviction"}:
-        raise ServiceUnreachable(
-            "redis",
-            f"Redis at {address} may throw queued jobs away: its maxmemory-policy is {policy}. Run "
-            "`redis-cli CONFIG SET maxmemory-policy noeviction`, write it into its configuration too, or "
-            f"name another Redis in {VARIABLE}.",
-        )
+        what = f"Redis at {address} may throw queued jobs away: its maxmemory-policy is {policy}"
+        command = f"{_redis_cli(address)} CONFIG SET maxmemory-policy noeviction"
+        raise _invalid(what, f"run `{command}` and write it into its configuration, or name another Redis")
+
+
+async def refuse_evicting(url: str) -> None:
+    """Refuse a Redis that evicts; one that cannot be had is left to those who will wait for it.
+
+    Args:
+        url: As `parse` takes it.
+
+    Raises:
+        SettingsInvalid: Its ``maxmemory-policy`` is not ``noeviction``, or the URL cannot be used.
+    """
+    address = parse(url)
+    redis = connect(address, timeout=START_TIMEOUT, connections=1)
+    try:
+        await check(redis, address)
+    except ServiceUnreachable:
+        pass  # whoever serves the queue tells of the outage, and looks again when it ends
+    finally:
+        await close(redis)
+
+
+def _redis_cli(address: RedisAddress) -> str:
+    """The command that reaches the server, to be completed by whoever knows the password."""
+    place = f"-s {address.path}" if address.path else f"-h {address.host} -p {address.port}"
+    return f"redis-cli {place}{' --tls' if address.tls else ''}"
 
 
 async def _eviction_policy(redis: ArqRedis) -> str | None:

@@ -38,12 +38,12 @@ class LaneSignals:
     Attributes:
         woken: Set when there may be something to do.
         stopping: Set when no further job may begin.
-        polled: Called after each look at the queue that Redis answered.
+        polled: Called after each look at the queue that Redis answered; False ends the worker.
     """
 
     woken: asyncio.Event
     stopping: asyncio.Event
-    polled: Callable[[], None]
+    polled: Callable[[], bool]
 
 
 class LaneWorker(Worker):
@@ -91,7 +91,8 @@ class LaneWorker(Worker):
         while not self._signals.stopping.is_set():
             self._signals.woken.clear()
             await self._poll_iteration()
-            self._signals.polled()
+            if not self._signals.polled():
+                return
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._signals.woken.wait()

@@ -17,7 +17,7 @@ from redis.exceptions import ReadOnlyError
 
 from dispatcher.domain.delivery import Lane
 from dispatcher.errors import ServiceUnreachable
-from dispatcher.queue.connection import close, connect, forget_idle, parse
+from dispatcher.queue.connection import check, close, connect, forget_idle, parse
 from dispatcher.queue.lane_worker import LaneSignals, LaneWorker
 from dispatcher.queue.lanes import DELIVER, EXPAND, channel_of
 from dispatcher.queue.outage import Outage
@@ -32,6 +32,8 @@ REDIS_TIMEOUT = 3.0
 LISTEN_SECONDS = 10.0
 #: Seconds that cancelled jobs have to put their things in order.
 CANCEL_SECONDS = 5.0
+#: Before Python 3.12 `asyncio.wait_for`, which redis-py uses to write, now and then swallows a cancellation.
+CANCEL_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class LaneWorkers:
         # Jobs outlive the arq worker that began them when Redis fails; the limit holds for all of them.
         self._slots = {lane: asyncio.Semaphore(count) for lane, count in self._concurrency.items()}
         self._woken = {lane: asyncio.Event() for lane in self._concurrency}
+        # Redis was asked, since it was last lost, whether it keeps what it is given.
+        self._trusted = asyncio.Event()
         self._stopping = asyncio.Event()
         self._grace = timedelta(0)
         self._jobs: set[asyncio.Task[Any]] = set()
@@ -97,6 +101,7 @@ class LaneWorkers:
         """
         self._grace = grace
         self._stopping.set()
+        self._trusted.set()
         for woken in self._woken.values():
             woken.set()
 
@@ -115,7 +120,7 @@ class LaneWorkers:
             await self._stopping.wait()
             await self._let_end(lanes)
         finally:
-            await _cancel({listener, *lanes})
+            await _cancel({listener, *lanes}, again=CANCEL_AGAIN_SECONDS)
             await _cancel(self._jobs)
             await close(redis)
 
@@ -142,10 +147,11 @@ class LaneWorkers:
                 pause = min(2 * pause, LONGEST_PAUSE)
 
     def _server(self, redis: ArqRedis, lane: Lane) -> Callable[[], Awaitable[None]]:
-        signals = LaneSignals(self._woken[lane], self._stopping, lambda: self._outage.ends(lane))
+        signals = LaneSignals(self._woken[lane], self._stopping, lambda: self._polled(lane))
         functions = self._functions(lane)
 
         async def serve() -> None:
+            await self._trusted.wait()
             worker = LaneWorker(redis, functions, lane, self._concurrency[lane], signals)
             try:
                 await worker.main()
@@ -157,6 +163,11 @@ class LaneWorkers:
 
         return serve
 
+    def _polled(self, lane: Lane) -> bool:
+        """Note that Redis answered; False if it must be asked first whether it may be used."""
+        self._outage.ends(lane)
+        return self._trusted.is_set()
+
     def _adopt(self, worker: LaneWorker) -> None:
         """See the jobs of a worker that ended through: a mail may be on the wire."""
         for task in worker.tasks.values():
@@ -165,9 +176,13 @@ class LaneWorkers:
             task.add_done_callback(_retrieve)
 
     async def _listen(self, redis: ArqRedis) -> None:
-        """Wake a lane's worker whenever the lane's channel speaks."""
+        """Wake a lane's worker whenever the lane's channel speaks; see first what Redis has become."""
+        if not self._stopping.is_set():
+            self._trusted.clear()
         if self._revive is not None:
             await self._revive()
+        await check(redis, self._address)
+        self._trusted.set()
         lanes = {channel_of(lane).encode(): lane for lane in self._concurrency}
         async with redis.pubsub() as channels:
             await channels.subscribe(*lanes)
@@ -200,13 +215,19 @@ class LaneWorkers:
                 logger.error("job %s failed: %s at %s", job, type(error).__name__, _place(error))  # noqa: TRY400
 
 
-async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancel them and wait, though not for ever, until they have put their things in order."""
-    if not tasks:
-        return
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(set(tasks), timeout=CANCEL_SECONDS)
+async def _cancel(tasks: set[asyncio.Task[Any]], again: float = CANCEL_SECONDS) -> None:
+    """Cancel them and wait, though not for ever, until they have put their things in order.
+
+    Args:
+        tasks: Which.
+        again: Seconds after which those that have not ended are cancelled once more.
+    """
+    deadline = time.monotonic() + CANCEL_SECONDS
+    left = set(tasks)
+    while left and time.monotonic() < deadline:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=again)
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:

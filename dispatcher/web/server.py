@@ -14,7 +14,8 @@ from dispatcher.errors import Problem, SettingsInvalid
 from dispatcher.web.app import create_app
 from dispatcher.web.limits import Limits
 
-#: Seconds that running requests have to end; below the grace that supervisors give.
+#: Seconds that running requests have to end, or less where less is set: mail is worth waiting for, an answer
+#: to somebody who has given up is not.
 GRACE = 10
 #: Connections that may wait to be taken.
 BACKLOG = 1024
@@ -30,8 +31,7 @@ class _Server(uvicorn.Server):
 
 async def serve(
     app: App,
-    host: str,
-    port: int,
+    listener: socket.socket,
     stop: asyncio.Event,
     on_ready: Callable[[str], None],
     limits: Limits = Limits(),  # noqa: B008 - it is frozen
@@ -40,16 +40,11 @@ async def serve(
 
     Args:
         app: The open application.
-        host: The address to listen on; a name's first address is taken.
-        port: The port; 0 lets the system choose.
+        listener: A socket that listens already, as of `listen`; it is closed at the end.
         stop: Ends it.
         on_ready: Gets the URL once connections are taken.
         limits: What one request may ask.
-
-    Raises:
-        SettingsInvalid: Nobody can listen there.
     """
-    listener = await _bound(host, port)
     try:
         config = uvicorn.Config(
             create_app(app, limits),
@@ -60,7 +55,7 @@ async def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=GRACE,
+            timeout_graceful_shutdown=max(1, min(GRACE, app.settings.grace_seconds - 1)),
         )
         await _run(_Server(config), listener, stop, lambda: on_ready(_url(listener)))
     finally:
@@ -82,7 +77,16 @@ async def _run(
         await serving
 
 
-async def _bound(host: str, port: int) -> socket.socket:
+async def listen(host: str, port: int) -> socket.socket:
+    """A socket on which connections may wait from now on.
+
+    Args:
+        host: The address to listen on; a name's first address is taken.
+        port: The port; 0 lets the system choose.
+
+    Raises:
+        SettingsInvalid: Nobody can listen there.
+    """
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

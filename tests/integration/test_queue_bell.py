@@ -15,9 +15,9 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 
 from dispatcher.domain.delivery import Lane
-from dispatcher.errors import ServiceUnreachable
+from dispatcher.errors import ServiceUnreachable, SettingsInvalid
 from dispatcher.queue.bell import WAITING_DELIVERS, Bell
-from dispatcher.queue.connection import check, close, connect, parse
+from dispatcher.queue.connection import check, close, connect, parse, refuse_evicting
 from dispatcher.queue.embedded import EmbeddedValkey
 from dispatcher.queue.lanes import queue_of
 
@@ -227,10 +227,17 @@ async def test_a_redis_that_evicts_is_refused(url: str, redis: ArqRedis) -> None
     """Any policy but noeviction is refused together with the command that sets it right."""
     await redis.config_set("maxmemory-policy", "allkeys-lru")
 
-    with pytest.raises(ServiceUnreachable, match="allkeys-lru") as refused:
-        await check(redis, parse(url))
+    with pytest.raises(SettingsInvalid) as refused:
+        await refuse_evicting(url)
+    path = parse(url).path
+    await redis.config_set("maxmemory-policy", "noeviction")
+    await refuse_evicting(url)
 
-    assert "CONFIG SET maxmemory-policy noeviction" in str(refused.value)
+    assert str(refused.value) == (
+        f"DISPATCHER_REDIS_URL: Redis at unix socket {path} may throw queued jobs away: its maxmemory-policy "
+        f"is allkeys-lru. Run `redis-cli -s {path} CONFIG SET maxmemory-policy noeviction` and write it into "
+        "its configuration, or name another Redis."
+    )
 
 
 async def test_a_redis_that_forbids_the_question_is_accepted(url: str, redis: ArqRedis) -> None:
@@ -256,6 +263,7 @@ async def test_a_check_without_redis_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(ServiceUnreachable, match=r"valkey\.sock") as refused:
         await check(pool, address)
+    await refuse_evicting(EmbeddedValkey.url(tmp_path))  # it may be a good one, once it is there
 
     assert refused.value.service == "redis"
     await close(pool)

@@ -315,6 +315,35 @@ async def test_a_redis_that_takes_no_writes_is_noticed(
         assert await eventually(lambda: heard.expanded == ["first", "second"])
 
 
+async def test_a_redis_that_evicts_is_left_alone_until_it_is_mended(
+    url: str, redis: ArqRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether it was so at the start or has become so since it was last lost: nothing is taken from it."""
+    heard = Heard()
+    await run(redis, "CONFIG SET maxmemory-policy allkeys-lru")
+    await redis.enqueue_job("expand", "first", _queue_name=queue_of(Lane.BULK))
+    async with running(url, heard) as workers:
+        assert await eventually(lambda: "maxmemory-policy is allkeys-lru" in workers.trouble)
+        await asyncio.sleep(0.6)  # longer than a poll
+        untouched = list(heard.expanded)
+        await run(redis, "CONFIG SET maxmemory-policy noeviction")
+        assert await eventually(lambda: heard.expanded == ["first"])
+        assert await eventually(lambda: workers.trouble == "")
+
+        await run(redis, "CONFIG SET maxmemory-policy volatile-ttl")
+        await run(redis, "CLIENT KILL TYPE pubsub")  # to the workers the same as a restart
+        assert await eventually(lambda: "maxmemory-policy is volatile-ttl" in workers.trouble)
+        await asyncio.sleep(0.6)  # the look that was under way
+        await redis.enqueue_job("expand", "second", _queue_name=queue_of(Lane.BULK))
+        await asyncio.sleep(0.6)
+        untouched += heard.expanded[1:]
+        await run(redis, "CONFIG SET maxmemory-policy noeviction")
+        assert await eventually(lambda: heard.expanded == ["first", "second"])
+
+    assert untouched == []
+    assert "Run `redis-cli -s" in caplog.text
+
+
 async def test_an_error_in_a_handler_ends_neither_worker_nor_secrecy(
     url: str, bell: Bell, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -420,6 +449,21 @@ async def test_stop_is_quick_without_redis(tmp_path: Path) -> None:
         began = time.monotonic()
 
     assert time.monotonic() - began < 3
+
+
+async def test_stop_is_quick_at_any_moment(url: str) -> None:
+    """However soon after the start it comes, even while connections are made, nothing outlasts it."""
+    took = []
+    for number in range(60):
+        workers = LaneWorkers(url, Heard().handlers(), concurrency=dict.fromkeys(Lane, 2))
+        task = asyncio.create_task(workers.run())
+        await asyncio.sleep(number * 0.0005)
+        began = time.monotonic()
+        workers.stop(GRACE)
+        await task
+        took.append(time.monotonic() - began)
+
+    assert max(took) < 2
 
 
 async def test_two_worker_processes_share_the_jobs(url: str, bell: Bell) -> None:
