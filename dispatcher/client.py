@@ -20,14 +20,14 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Literal, Self
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import httpx
 
-from dispatcher.errors import DispatcherError, EventConflict, EventInvalid, InvalidInput, Problem
+from dispatcher.domain.plain import event_data
+from dispatcher.errors import DispatcherError, EventConflict, EventInvalid, InvalidInput, NotFound, Problem
 from dispatcher.errors import ServiceUnreachable as Unreachable
 
 #: Answers after which the same event is sent again: the server, or what stands before it, is not ready.
@@ -66,6 +66,23 @@ class Sent:
 
     event: str
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """What came of withdrawing an event.
+
+    Attributes:
+        event: The server's id of it.
+        cancelled: Deliveries that were stopped.
+        sent: Deliveries that had been sent.
+        sending: Deliveries that were on their way, and may still arrive.
+    """
+
+    event: str
+    cancelled: int
+    sent: int
+    sending: int
 
 
 class Client:
@@ -143,25 +160,35 @@ class Client:
                 again with the same id is safe.
         """
         source, id = source or self._source, id or str(uuid.uuid4())  # noqa: A001
-        data = {
-            "instances": _instances(instances, region),
-            "thread": thread,
-            "fields": _plain_fields(fields or {}),
-        }
-        body: dict[str, Any] = {"specversion": "1.0", "id": id, "source": source, "type": type}
-        body |= {"data": {key: value for key, value in data.items() if value is not None}}
+        data = event_data(instances, region, thread, fields or {})
+        body = {"specversion": "1.0", "id": id, "source": source, "type": type, "data": data}
         content = json.dumps(body, allow_nan=False).encode()
-        async with nullcontext(self._http) if self._http else self._connection() as http:
-            answer = await self._answer(http, content)
+        answer = await self._answer("v1/events", content, "take the event")
         return _read(answer, self._url, (source, id))
 
-    async def _answer(self, http: httpx.AsyncClient, content: bytes) -> httpx.Response:
-        """The server's answer to one event, after as many tries as it takes."""
+    async def cancel(self, event: str) -> Cancelled:
+        """Stop what has not been sent of an event, by its `Sent.event`; doing it again changes nothing.
+
+        Raises:
+            NotFound: The server knows no such event.
+            TokenRefused: The token is not in force, or not for this.
+            ServiceUnreachable: No answer after all retries.
+        """
+        path = f"v1/events/{quote(event, safe='')}/cancel"
+        answer = await self._answer(path, b"", "cancel the event")
+        return _read_cancelled(answer, self._url)
+
+    async def _answer(self, path: str, content: bytes, what: str) -> httpx.Response:
+        """The server's answer to a POST, after as many tries as it takes; `what` is for the error's text."""
+        async with nullcontext(self._http) if self._http else self._connection() as http:
+            return await self._tried(http, path, content, what)
+
+    async def _tried(self, http: httpx.AsyncClient, path: str, content: bytes, what: str) -> httpx.Response:
         pause = FIRST_PAUSE
         for tries_left in range(self._retries, -1, -1):
             asked = 0.0
             try:
-                answer = await http.post("v1/events", content=content)
+                answer = await http.post(path, content=content)
             except httpx.TransportError as error:
                 trouble = f"{type(error).__name__} {error}".strip()
             else:
@@ -174,8 +201,8 @@ class Client:
                 pause = min(2 * pause, LONGEST_PAUSE)
         raise Unreachable(
             "api",
-            f"{self._url} did not take the event in {self._retries + 1} tries; the last one ended with: "
-            f"{trouble}. Send it again with the same id once the server is back.",
+            f"{self._url} did not {what} in {self._retries + 1} tries; the last one ended with: {trouble}. "
+            "Ask again, with the same id, once the server is back.",
         )
 
     def _connection(self) -> httpx.AsyncClient:
@@ -185,6 +212,19 @@ class Client:
             timeout=self._timeout,
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": _CONTENT_TYPE},
         )
+
+
+def _read_cancelled(answer: httpx.Response, url: str) -> Cancelled:
+    """What the server's answer to a cancellation means; raises what `Client.cancel` does."""
+    said, status = _object(answer), answer.status_code
+    if status == 200 and {"event", "cancelled", "sent", "sending"} <= said.keys():
+        return Cancelled(said["event"], said["cancelled"], said["sent"], said["sending"])
+    detail = _detail(said, status, url)
+    if status in {401, 403}:
+        raise TokenRefused(detail)
+    if status == 404:
+        raise NotFound(detail)
+    raise _no_answer(status, url)
 
 
 def _read(answer: httpx.Response, url: str, name: tuple[str, str]) -> Sent:
@@ -198,14 +238,22 @@ def _read(answer: httpx.Response, url: str, name: tuple[str, str]) -> Sent:
     said, status = _object(answer), answer.status_code
     if status == 202 and isinstance(said.get("event"), str):
         return Sent(said["event"], urljoin(url, str(said.get("url", "")).lstrip("/")))
-    detail = str(said.get("detail") or f"HTTP status {status} from {url}")
+    detail = _detail(said, status, url)
     if status in {401, 403}:
         raise TokenRefused(detail)
     if status == 409:
         raise EventConflict(*name)
     if 400 <= status < 500:
         raise SendRefused(status, _problems(said) or [Problem("event", detail.rstrip("."))])
-    raise Unreachable("api", f"HTTP status {status} from {url} is no yes. Check the URL and its log.")
+    raise _no_answer(status, url)
+
+
+def _detail(said: Mapping[str, Any], status: int, url: str) -> str:
+    return str(said.get("detail") or f"HTTP status {status} from {url}")
+
+
+def _no_answer(status: int, url: str) -> Unreachable:
+    return Unreachable("api", f"HTTP status {status} from {url} is no yes. Check the URL and its log.")
 
 
 def _object(answer: httpx.Response) -> dict[str, Any]:
@@ -247,53 +295,3 @@ def _checked_token(token: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9\-._~+/]+=*", token) is None:
         raise InvalidInput(Problem("token", "is no token", "give what `dispatcher token new` printed"))
     return token
-
-
-def _instances(instances: Sequence[str] | None, region: str | None) -> Any:
-    if instances is not None and region is not None:
-        raise EventInvalid(Problem("region", "is given beside instances", "give one of the two"))
-    if region is not None:
-        return {"region": region}
-    if isinstance(instances, str) and instances != "all":
-        raise EventInvalid(Problem("instances", f"{instances[:60]!r} is no list", 'give a list, or "all"'))
-    return instances if instances is None or isinstance(instances, str) else list(instances)
-
-
-def _plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(key): _plain(value, f"fields.{key}") for key, value in fields.items()}
-
-
-def _plain(value: Any, where: str) -> Any:
-    """A value as JSON has it.
-
-    Raises:
-        EventInvalid: It cannot be sent.
-    """
-    if value is None or isinstance(value, bool | str | int):
-        return value
-    if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            fix = "give an aware one, like datetime(2027, 3, 6, 21, tzinfo=UTC)"
-            raise EventInvalid(Problem(where, "is a datetime without an offset from UTC", fix))
-        return value.isoformat()
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return _duration(value, where)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one, f"{where}.{key}") for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one, f"{where}[{number}]") for number, one in enumerate(value)]
-    fix = (
-        "give text, a whole number, a boolean, a datetime, date or timedelta, or lists and mappings of these"
-    )
-    raise EventInvalid(Problem(where, f"is of type {type(value).__name__}, which cannot be sent", fix))
-
-
-def _duration(span: timedelta, where: str) -> str:
-    """A span as ISO 8601 writes it: ``P1DT3600S``."""
-    if span <= timedelta(0) or span.microseconds:
-        raise EventInvalid(
-            Problem(where, f"{span} cannot be sent", "give a positive timedelta of whole seconds")
-        )
-    return f"P{span.days}DT{span.seconds}S"

@@ -6,27 +6,29 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from dispatcher import __version__
 from dispatcher.app import App, redis_url
+from dispatcher.domain.circuit import State
 from dispatcher.domain.delivery import Lane
 from dispatcher.errors import DispatcherError, ServiceUnreachable
 from dispatcher.flow.attempt import Terms
 from dispatcher.flow.deliver import Deliver
-from dispatcher.flow.sweep import Sweep
+from dispatcher.flow.present import moment_json
+from dispatcher.flow.sweep import Sweep, Watches
 from dispatcher.ledger.workers import Heartbeat
 from dispatcher.queue.worker import Handlers, LaneWorkers
 from dispatcher.settings import RelayAddress
 from dispatcher.smtp.relay import Relay
+from dispatcher.watchdog import Watchdog
 
 SWEEP_SECONDS = 2.0
 PROBE_SECONDS = 3
 HEARTBEAT_SECONDS = 5.0
-#: How long running transactions may take to finish after the first SIGTERM.
-GRACE = timedelta(seconds=15)
 #: Of all SMTP sessions, those that only urgent mail may use.
 RESERVED = 2
 #: Jobs at a time. One drains a lane; the others expand events meanwhile.
@@ -52,11 +54,15 @@ class Worker:
         self._id = f"{socket.gethostname()}-{os.getpid()}-{app.rng.getrandbits(32):08x}"
         sessions = app.settings.smtp_connections
         reserved = min(RESERVED, sessions // 2)
+        self._address = relay
         self._relay = Relay(relay, connections=sessions - reserved, reserved=reserved)
         lease = timedelta(seconds=app.settings.lease_seconds)
         terms = Terms(self._id, lease, sessions, app.clock, app.rng)
         self._deliver = Deliver(app.project.catalogue, app.ledger, self._relay, terms)
-        self._sweep = Sweep(app.ledger, app.bell, app.clock)
+        watches = Watches(app.clock, time.monotonic)
+        self._sweep = Sweep(app.ledger, app.bell, watches, lease, app.expand, self._deliver)
+        self._watchdog = Watchdog()
+        self._told = State.CLOSED
         self._lanes = LaneWorkers(
             redis_url(app.settings),
             Handlers(expand=app.expand, deliver=self._deliver),
@@ -73,9 +79,12 @@ class Worker:
         started = self._app.clock()
         await self._beat(started)
         background = [
-            asyncio.create_task(self._every(SWEEP_SECONDS, self._sweep)),
+            asyncio.create_task(
+                self._every(SWEEP_SECONDS, lambda: self._round(started), self._watchdog.alive)
+            ),
             asyncio.create_task(self._every(HEARTBEAT_SECONDS, lambda: self._beat(started))),
         ]
+        self._watchdog.start()
         lanes = asyncio.create_task(self._lanes.run())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -86,11 +95,13 @@ class Worker:
             stopping.cancel()
             self._deliver.stop()
             self._app.expand.stop()
-            self._lanes.stop(GRACE)
-            await lanes
+            grace = timedelta(seconds=self._app.settings.grace_seconds)
+            self._lanes.stop(grace)
+            await asyncio.gather(lanes, self._sweep.end(grace))
             for task in background:
                 task.cancel()
             await asyncio.gather(stopping, *background, return_exceptions=True)
+            self._watchdog.stop()
             await self._relay.close()
             with suppress(ServiceUnreachable):
                 await self._app.ledger.workers.remove(self._id)
@@ -105,12 +116,38 @@ class Worker:
         except TimeoutError:
             _log.warning("The SMTP server has not answered within %d seconds; mail waits.", PROBE_SECONDS)
 
+    async def _round(self, started: datetime) -> None:
+        await self._sweep()
+        if self._relay.look().state is not self._told:  # who watches need not wait for the next heartbeat
+            await self._beat(started)
+
     async def _beat(self, started: datetime) -> None:
+        now = self._app.clock()
+        self._told = self._relay.look().state
+        host, pid = socket.gethostname(), os.getpid()
         await self._app.ledger.workers.heartbeat(
-            Heartbeat(self._id, socket.gethostname(), os.getpid(), __version__, started, self._app.clock())
+            Heartbeat(
+                self._id,
+                host,
+                pid,
+                __version__,
+                started,
+                now,
+                self._relay_now(now),
+                self._deliver.tally.stale,
+            )
         )
 
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    def _relay_now(self, now: datetime) -> dict[str, str]:
+        """How the SMTP server is, for the heartbeat."""
+        look = self._relay.look()
+        since = now - timedelta(seconds=look.seconds)
+        words = {"address": str(self._address), "circuit": look.state.value, "why": look.why}
+        return words if look.state is State.CLOSED else words | {"since": moment_json(since) or ""}
+
+    async def _every(
+        self, seconds: float, work: Callable[[], Awaitable[object]], done: Callable[[], None] = lambda: None
+    ) -> None:
         """Do it again and again; a ledger that is away is waited for."""
         away = False
         while True:
@@ -124,4 +161,5 @@ class Worker:
             except Exception:  # noqa: BLE001 - see below
                 # Whatever it is, the next round may find it gone; without sweeps nothing is ever retried.
                 _log.exception("a round of %s failed", work)
+            done()
             await asyncio.sleep(seconds)

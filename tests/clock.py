@@ -19,3 +19,13 @@ class Clock:
         """Move on by that timedelta, and say what time it is."""
         self.now += timedelta(**span)
         return self.now
+
+
+@dataclass
+class Monotonic:
+    """Monotonic seconds that pass when a test says so."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now

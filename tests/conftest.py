@@ -11,6 +11,7 @@ import pytest
 from clock import Clock
 from postgres_server import PostgresServer, running
 from program import CONTOSO, PROJECT
+from way import Way, open_way
 
 from dispatcher.ledger import Ledger
 
@@ -78,3 +79,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bare = "instance: bare\nregion: japan\nadmins: [only@bare.example]\n"
     (folder / "recipients" / "bare.yaml").write_text(bare, encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+async def way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterator[Way]:
+    """The way of an event, on each kind of database in turn."""
+    async with open_way(ledger, clock, tmp_path) as opened:
+        yield opened

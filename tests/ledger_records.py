@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from dispatcher.domain.delivery import (
     Claim,
@@ -16,7 +16,7 @@ from dispatcher.domain.delivery import (
     Status,
 )
 from dispatcher.domain.event import NewEvent, Selection
-from dispatcher.ledger import Expansion, Ledger
+from dispatcher.ledger import Expansion, Ledger, Recovered
 
 LEASE = timedelta(seconds=30)
 SENT = Outcome(Status.SENT, "accepted", 250, "2.0.0", "2.0.0 Ok: queued")
@@ -47,7 +47,12 @@ def new_event(
     )
 
 
-def new_delivery(address: str = "ada@example.com", *, instance: str = "contoso-prod") -> NewDelivery:
+def new_delivery(
+    address: str = "ada@example.com",
+    *,
+    instance: str = "contoso-prod",
+    expires_at: datetime | None = None,
+) -> NewDelivery:
     return NewDelivery(
         instance=instance,
         instances=(instance,),
@@ -58,6 +63,7 @@ def new_delivery(address: str = "ada@example.com", *, instance: str = "contoso-p
         reasons=(Reason("admins", f"recipients/{instance}.yaml:3"),),
         variant="v1",
         sender="operations",
+        expires_at=expires_at,
     )
 
 
@@ -67,11 +73,12 @@ def expansion(
     instance: str = "contoso-prod",
     on_uncertain: OnUncertain = OnUncertain.RESEND,
     mark: str = "m",
+    expires_at: datetime | None = None,
 ) -> Expansion:
     """One variant, and a delivery to each address; `mark` sets Message-IDs apart."""
     return Expansion(
         variants=[NewVariant("v1", "Wartung ■", b"<html>" + b"x" * 5000, "maintenance@3f2a9c1e")],
-        deliveries=[new_delivery(address, instance=instance) for address in addresses],
+        deliveries=[new_delivery(address, instance=instance, expires_at=expires_at) for address in addresses],
         message_ids=[f"<{mark}.{instance}.{number}@example.com>" for number in range(len(addresses))],
         on_uncertain=on_uncertain,
     )
@@ -87,14 +94,23 @@ async def expanded(
     event: NewEvent | None = None,
     *,
     on_uncertain: OnUncertain = OnUncertain.RESEND,
+    expires_at: datetime | None = None,
 ) -> str:
     """The id of a new event with a delivery to each address."""
     event = event or new_event()
     (added,) = await ledger.events.add([event])
     mark = f"{event.source}.{event.external_id}"
-    await ledger.expansions.store(added.id, expansion(addresses, on_uncertain=on_uncertain, mark=mark))
+    made = expansion(addresses, on_uncertain=on_uncertain, mark=mark, expires_at=expires_at)
+    await ledger.expansions.store(added.id, made)
     return added.id
 
 
-async def claim(ledger: Ledger, limit: int = 100, *, lane: Lane = Lane.NORMAL) -> Sequence[Claim]:
-    return await ledger.claims.claim(lane, limit, worker="w1", lease=LEASE)
+async def claim(
+    ledger: Ledger, limit: int = 100, *, lane: Lane = Lane.NORMAL, worker: str = "w1"
+) -> Sequence[Claim]:
+    return await ledger.claims.claim(lane, limit, worker=worker, lease=LEASE)
+
+
+async def lapse(ledger: Ledger) -> Recovered:
+    """Let every lease that is held at this moment count as lapsed."""
+    return await ledger.leases.recover(await ledger.leases.held())

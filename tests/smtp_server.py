@@ -277,8 +277,12 @@ class SmtpServer:
             del self._sessions[task]
             writer.transport.abort()
 
+    def take(self, kept: Kept) -> None:
+        """Make a message its own; a subclass may keep less of it."""
+        self.kept.append(kept)
+
     def rule(self, verb: Verb, recipients: list[str]) -> Rule | None:
-        """The rule whose turn it is."""
+        """The rule whose turn it is; a subclass may decide for each message."""
         return next((rule for rule in self._rules if rule.applies(verb, recipients)), None)
 
 
@@ -313,6 +317,8 @@ class _Session:
         return (await self.reader.readuntil(b"\r\n")).decode().removesuffix("\r\n")
 
     async def say(self, reply: str) -> None:
+        if self.writer.transport.is_closing():  # the client has gone; not every loop's write bears that
+            raise Cut
         self.writer.write(reply.encode("utf-8", "surrogateescape") + b"\r\n")
         await self.writer.drain()
 
@@ -445,9 +451,7 @@ class _Session:
         fine = rule is None or (rule.action == "reply" and reply.startswith("250"))
         if fine or (rule is not None and rule.keep):
             assert self.sender is not None
-            self.server.kept.append(
-                Kept(self.sender, tuple(recipients), body, self.number, self.tls, self.login)
-            )
+            self.server.take(Kept(self.sender, tuple(recipients), body, self.number, self.tls, self.login))
         if rule is not None:
             await self.obey(rule)
         self.reset()

@@ -6,9 +6,11 @@ from dispatcher.cli import (  # noqa: F401 - each registers its commands
     check,
     inspect,
     render,
+    repair,
     run,
     send,
     start,
+    status,
     token,
     who,
 )

@@ -20,6 +20,8 @@ from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.ledger import Ledger
 
 LISTED = 50
+#: Where somebody may want to name a delivery.
+_REPAIRED = {Status.FAILED, Status.HELD}
 
 
 def with_ledger(ctx: typer.Context, work: Callable[[Ledger], Awaitable[None]]) -> None:
@@ -114,24 +116,32 @@ def _table(found: Sequence[Delivery], limit: int) -> None:
     if not found:
         output.say("There are no such deliveries.")
         return
-    rows = []
-    for delivery in found[:limit]:
-        last = delivery.attempts[-1] if delivery.attempts else None
-        reply = f"{last.code or ''} {last.reply}".strip() if last else ""
-        rows.append(
-            (
-                delivery.event,
-                ", ".join(delivery.instances),
-                delivery.address,
-                delivery.status.value,
-                str(delivery.tries),
-                output.moment(delivery.next_try_at),
-                reply[:80],
-            )
-        )
-    output.show_table(("EVENT", "INSTANCE", "ADDRESS", "STATUS", "TRIES", "NEXT TRY", "LAST REPLY"), rows)
+    columns = ["EVENT", "INSTANCE", "ADDRESS", "STATUS", "TRIES", "NEXT TRY", "LAST REPLY"]
+    rows = [
+        [
+            delivery.event,
+            ", ".join(delivery.instances),
+            delivery.address,
+            delivery.status.value,
+            str(delivery.tries),
+            output.moment(delivery.next_try_at),
+            last_reply(delivery),
+        ]
+        for delivery in found[:limit]
+    ]
+    if {delivery.status for delivery in found} <= _REPAIRED:
+        # `replay` and `release` take these ids; elsewhere they would only take room.
+        columns = ["DELIVERY", *columns]
+        rows = [[delivery.id, *row] for delivery, row in zip(found, rows, strict=False)]
+    output.show_table(columns, rows)
     if len(found) > limit:
         output.say(f"There are more than {limit}; --limit N shows more, --json all.")
+
+
+def last_reply(delivery: Delivery) -> str:
+    """What the SMTP server said last, or what happened instead; as much as a table has room for."""
+    last = delivery.attempts[-1] if delivery.attempts else None
+    return f"{last.code or ''} {last.reply}".strip()[:80] if last else ""
 
 
 @cli.command(epilog="Example: dispatcher explain ops@contoso.example")

@@ -25,7 +25,8 @@ cli = typer.Typer(
     name="dispatcher",
     help="Tell the admins of a cloud application what is about to happen to them.",
     epilog=(
-        "Exit codes: 0 done, 2 invalid input, 3 some deliveries failed, 4 a service is unreachable. "
+        "Exit codes: 0 done, 1 something needs attention (status), 2 invalid input, 3 deliveries failed, "
+        "4 a service is unreachable. "
         "Begin with: dispatcher init mycloud, then dispatcher --root mycloud check."
     ),
     no_args_is_help=True,

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from dispatcher.app import App
 from dispatcher.domain.delivery import FINAL, Status
 from dispatcher.domain.event import Event, EventStatus
+from dispatcher.flow.status import number, relay_word, shut, takes_nothing
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.workers import ALIVE_WITHIN
 
 POLL_SECONDS = 0.1
 #: How long a worker may take to show itself before we say that none is running.
 WORKER_SECONDS = 10.0
+#: How long the SMTP server may take nothing before we wait no longer: it is tried every few seconds at first.
+RELAY_SECONDS = 5.0
+RELAY_POLL_SECONDS = 0.5
 _NO_WORKER = "no worker is running. The event is safe and goes out once one does: dispatcher up"
 
 
@@ -50,24 +55,71 @@ async def wait_for(app: App, event_id: str, timeout: float, *, quiet: bool) -> W
     """
     began = time.monotonic()
     columns = (TextColumn("Sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as progress:
+    console = Console(stderr=True, highlight=False)
+
+    def warn(text: str) -> None:
+        console.print(Text(f"Warning: {text}", style="yellow"), soft_wrap=True)
+
+    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
         bar = progress.add_task("send", total=None)
+        relays = _Relays(app, warn)
         while True:
             event = await app.ledger.events.get(event_id)
             total = sum(event.counts.values())
-            ended = sum(number for status, number in event.counts.items() if status in FINAL)
+            ended = sum(count for status, count in event.counts.items() if status in FINAL)
             progress.update(bar, total=total or None, completed=ended)
-            waited = await _verdict(app, event, time.monotonic() - began)
-            if waited is None and time.monotonic() - began >= timeout:
+            seconds = time.monotonic() - began
+            waited = await _verdict(app, event, seconds) or await relays.verdict(event, seconds)
+            if waited is None and seconds >= timeout:
                 waited = await _out_of_time(app, total - ended)
             if waited is not None:
                 return waited
             await asyncio.sleep(POLL_SECONDS)
 
 
+class _Relays:
+    """Notices that the SMTP server takes nothing, and says so once, so that nobody waits for nothing."""
+
+    def __init__(self, app: App, say: Callable[[str], None]) -> None:
+        self._app, self._say = app, say
+        self._looked = float("-inf")
+        self._shut_at: float | None = None
+        self._why = ""
+
+    async def verdict(self, event: Event, seconds: float) -> Waited | None:
+        """What can be said of an event after so many seconds of waiting; None while it may still go out."""
+        if seconds - self._looked >= RELAY_POLL_SECONDS:
+            self._looked = seconds
+            await self._look(seconds)
+        if self._shut_at is None or seconds - self._shut_at < RELAY_SECONDS:
+            return None
+        left = sum(count for status, count in event.counts.items() if status not in FINAL)
+        waits = "The event waits and goes"
+        if left:
+            waits = number(left, "delivery waits and goes", "deliveries wait and go")
+        why = f"{self._why}. {waits} out once it does"
+        return Waited(False, event.counts.get(Status.FAILED, 0), unreachable=True, why=why)
+
+    async def _look(self, seconds: float) -> None:
+        workers = await self._app.ledger.workers.alive(ALIVE_WITHIN)
+        if relay_word(workers, waiting=True) != "open":
+            self._shut_at = None
+            return
+        first = not self._why
+        self._why = takes_nothing(shut(workers, waiting=True)[0], self._app.clock())
+        if self._shut_at is None:
+            self._shut_at = seconds
+        if first:
+            self._say(f"{self._why}. The mail is safe and goes out once it does; waiting a little.")
+
+
 async def _out_of_time(app: App, left: int) -> Waited:
-    if not await app.ledger.workers.alive(ALIVE_WITHIN):
+    workers = await app.ledger.workers.alive(ALIVE_WITHIN)
+    if not workers:
         return Waited(False, unreachable=True, why=_NO_WORKER)
+    if relay_word(workers, waiting=True) == "open":
+        server = takes_nothing(shut(workers, waiting=True)[0], app.clock())
+        return Waited(False, unreachable=True, why=f"{server}. What is left goes out once it does")
     return Waited(False, why=f"{left or 'some'} deliveries are still on their way")
 
 
@@ -103,8 +155,9 @@ async def _put_off(app: App, event: Event, counts: Mapping[Status, int]) -> Wait
     due = min((delivery.next_try_at for delivery in left if delivery.next_try_at), default=None)
     when = f"; next try at {due:%H:%M:%S} UTC" if due else ""
     reply = f" ({last[0].reply})" if last else ""
-    number = sum(number for status, number in counts.items() if status not in FINAL)
-    noun = "delivery is" if number == 1 else "deliveries are"
+    waits = number(
+        sum(count for status, count in counts.items() if status not in FINAL), "delivery is", "deliveries are"
+    )
     what = "the SMTP server cannot be reached, so " if unreachable else ""
-    why = f"{what}{number} {noun} put off{reply}{when}. `dispatcher explain {event.id}` tells more."
+    why = f"{what}{waits} put off{reply}{when}. `dispatcher explain {event.id}` tells more."
     return Waited(False, failed=counts.get(Status.FAILED, 0), unreachable=unreachable, why=why)

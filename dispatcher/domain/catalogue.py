@@ -170,6 +170,8 @@ class CommunicationType(Model):
         optional: Whether a recipient may opt out.
         languages: The languages it is written in; the first is used for everybody else.
         group_by: One mail per instance, or one per person that lists their affected instances.
+        expires: The field of kind ``datetime`` or ``date`` after which a mail that has not left is of no
+            use; it becomes ``expired`` and is not sent. A date lasts until midnight where the reader is.
     """
 
     title: Line
@@ -187,6 +189,7 @@ class CommunicationType(Model):
     channels: list[Channel] = ["mail", "admin-centre"]
     becomes: Becomes | None = None
     mail_when: MailWhen | None = None
+    expires: Line | None = None  # of any form: who writes `2d` is to read that it is no field
 
     def language_for(self, wanted: str) -> str:
         """The language a reader of `wanted` gets this type in."""

@@ -10,7 +10,9 @@ from string import Formatter
 
 from dispatcher.domain.catalogue import Catalogue, CommunicationType, FieldSpec, Palette
 from dispatcher.domain.colour import MIN_CONTRAST, contrast
+from dispatcher.domain.expiry import expires_at
 from dispatcher.domain.fields import parse_fields, sample
+from dispatcher.domain.moment import is_relative
 from dispatcher.domain.values import ValueInvalid, expected, parse_value
 from dispatcher.errors import Problem
 
@@ -51,6 +53,7 @@ def _type(path: str, spec: CommunicationType, catalogue: Catalogue) -> Iterator[
     yield from _references(path, spec, catalogue)
     yield from _audience(path, spec, catalogue)
     yield from _subject(path, spec)
+    yield from _expires(path, spec)
     yield from _fields(path, spec)
 
 
@@ -120,6 +123,23 @@ def _subject(path: str, spec: CommunicationType) -> Iterator[Problem]:
             yield _unknown(path, name, [*spec.fields, *SUBJECT_WORDS], "field of this type")
         elif not _always_given(spec, name):
             yield _at(path, f"names {name!r}, which an event may leave out", "use required fields only")
+
+
+def _expires(path: str, spec: CommunicationType) -> Iterator[Problem]:
+    if spec.expires is None:
+        return
+    path = f"{path}.expires"
+    fit = {key: field for key, field in spec.fields.items() if field.kind in {"datetime", "date"}}
+    if spec.expires not in fit:
+        yield _unknown(path, spec.expires, fit, "field of kind datetime or date")
+        return
+    example = fit[spec.expires].example
+    # Without a clock only an example relative to now can be judged; that finds what always lies behind.
+    if isinstance(example, str) and is_relative(example):
+        over = expires_at(spec, sample(spec, _SOME_MOMENT), "UTC")
+        if over and over <= _SOME_MOMENT:
+            what = f"{spec.expires!r} is over when the event comes, by its example {example!r}"
+            yield _at(path, what, "name a field that lies ahead, or give it an example like +14d")
 
 
 def _always_given(spec: CommunicationType, name: str) -> bool:

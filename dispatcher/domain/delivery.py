@@ -69,6 +69,7 @@ class Outcome:
         code: The SMTP reply code, if a reply came.
         enhanced_code: The enhanced status code of RFC 3463 (``5.1.1``), if the reply had one.
         reply: The reply's text, or what happened instead; at most 500 characters.
+        tried: False if the server heard nothing of the message; that is no try, and nothing is recorded.
     """
 
     status: Status
@@ -76,7 +77,20 @@ class Outcome:
     code: int | None = None
     enhanced_code: str | None = None
     reply: str = ""
+    tried: bool = True
 
+
+#: Why a delivery stands where it stands without a try; beside `OUTCOME_REASONS`, there are no others.
+MOVE_REASONS = frozenset(
+    {
+        "cancelled",  # its event was withdrawn before it left
+        "expired",  # what it announces was over before it left
+        "poison",  # three workers in a row went away while they were sending it
+        "relay_unreachable",  # it went back to the queue unsent, because the server takes nothing
+        "released",  # a person let it go after it was held
+        "replayed",  # a person had it tried again after it had failed
+    }
+)
 
 #: The closed set of reasons an outcome may give.
 OUTCOME_REASONS = frozenset(
@@ -114,6 +128,7 @@ class NewDelivery:
         address: Where it goes, in its canonical form.
         variant: The key of the rendered content in `NewVariant.key`.
         sender: The key of the sender in the catalogue.
+        expires_at: From when on it must not be sent any more, or None.
     """
 
     instance: str
@@ -125,6 +140,7 @@ class NewDelivery:
     reasons: tuple[Reason, ...]
     variant: str
     sender: str
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +169,7 @@ class Delivery:
         attempts: Oldest first; empty where a query does not ask for them.
         next_try_at: When a worker may claim it, or None when nothing more will be tried.
         uncertain: True if it ever was in `Status.UNCERTAIN`.
+        expires_at: From when on it is not sent any more, or None.
     """
 
     id: str
@@ -177,6 +194,7 @@ class Delivery:
     uncertain: bool
     created_at: datetime
     updated_at: datetime
+    expires_at: datetime | None = None
     attempts: tuple[Attempt, ...] = ()
 
 
@@ -188,7 +206,9 @@ class Claim:
         variant: The ledger's id of the content, the same for all that share it.
         fence: Rises with every claim; an outcome written with an older one is refused.
         created_at: When the delivery was made; its message's Date.
+        retry_from: Since when it is being tried: when it was made, or when a person had it tried again.
         tries: How many tries came before this one.
+        expires_at: From when on it must not be sent any more, or None.
     """
 
     id: str
@@ -205,4 +225,6 @@ class Claim:
     fence: int
     tries: int
     created_at: datetime
+    retry_from: datetime
     on_uncertain: OnUncertain
+    expires_at: datetime | None = None

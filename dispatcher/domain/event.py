@@ -17,7 +17,7 @@ class EventStatus(StrEnum):
     ACCEPTED = "accepted"  # committed; its audience is not yet resolved; a reason says what is in the way
     EXPANDED = "expanded"  # its deliveries are in the ledger
     RECORDED = "recorded"  # kept, and nobody is mailed; `Event.reason` says why
-    FAILED = "failed"  # no worker had its type in its catalogue for four days
+    FAILED = "failed"  # it cannot be expanded; `Event.reason` says why
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ class Event:
         id: Ours, unique, fit for a URL.
         external_id: The id that upstream gave it, unique within `source`.
         counts: How many deliveries stand where; empty before it is expanded.
+        cancelled_at: When it was withdrawn, or None; what had been sent by then stays sent.
     """
 
     id: str
@@ -84,3 +85,4 @@ class Event:
     reason: str
     warnings: tuple[str, ...] = ()
     counts: Mapping[Status, int] = field(default_factory=dict)
+    cancelled_at: datetime | None = None

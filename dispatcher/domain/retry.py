@@ -21,19 +21,17 @@ GIVE_UP = timedelta(days=4)
 JITTER = 0.2
 
 
-def next_try(
-    lane: Lane, tries: int, created_at: datetime, now: datetime, rng: random.Random
-) -> datetime | None:
+def next_try(lane: Lane, tries: int, since: datetime, now: datetime, rng: random.Random) -> datetime | None:
     """When to try again, or None when it is time to give up.
 
     Args:
         lane: The delivery's lane.
         tries: How many tries were made, the failed one included; at least 1.
-        created_at: When the delivery was made.
+        since: When the first of them was due.
         now: The moment of the failure.
         rng: Spreads retries, so that what failed together does not come back together.
     """
-    if now - created_at >= GIVE_UP:
+    if now - since >= GIVE_UP:
         return None
     pause = min(_FIRST[lane] * int(2 ** min(tries - 1, 20)), LONGEST)
     spread: float = rng.uniform(-JITTER, JITTER)

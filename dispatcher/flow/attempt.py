@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from dispatcher.domain.delivery import Claim, Lane, Outcome, Status
 from dispatcher.domain.retry import next_try
@@ -34,6 +35,13 @@ class Terms:
     rng: random.Random
 
 
+class Unbegun(Enum):
+    """Why a claimed delivery was not tried."""
+
+    LAPSED = auto()  # its claim held no more when it was its turn: another worker has it
+    BACK = auto()  # it goes back to the queue: the SMTP server takes nothing, or it is too late for it
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """Makes attempts."""
@@ -42,11 +50,13 @@ class Attempt:
     compose: Compose
     terms: Terms
 
-    async def __call__(self, claim: Claim, content: Content, holds: Callable[[], bool]) -> Recorded | None:
-        """What came of one claim; None if it did not hold any more when it was its turn.
+    async def __call__(self, claim: Claim, content: Content, holds: Callable[[], bool]) -> Recorded | Unbegun:
+        """What came of one claim, or why nothing was begun.
 
         Raises nothing but `asyncio.CancelledError`: what nobody thought of puts one delivery off.
         """
+        if claim.expires_at is not None and claim.expires_at <= self.terms.clock():
+            return Unbegun.BACK  # it waited here past its end; the next claim says so
         try:
             outcome = await self._outcome(claim, content, holds)
         except Exception as error:  # noqa: BLE001 - one delivery must never stop the others
@@ -55,13 +65,17 @@ class Attempt:
             outcome = Outcome(Status.DEFERRED, "unsendable", reply=reply)
         if outcome is None:
             _log.warning("delivery %s waited longer than its claim held; another worker has it", claim.id)
-            return None
+            return Unbegun.LAPSED
+        if not outcome.tried:
+            return Unbegun.BACK
         if outcome.status in {Status.SENT, Status.FAILED}:
             return Recorded(claim, outcome, None)
         # A copy of an uncertain message waits as long as a deferred one, so that a server that hangs
         # is not flooded with copies.
         terms = self.terms
-        due = next_try(claim.lane, claim.tries + 1, claim.created_at, terms.clock(), terms.rng)
+        due = next_try(claim.lane, claim.tries + 1, claim.retry_from, terms.clock(), terms.rng)
+        if due is not None and claim.expires_at is not None:
+            due = min(due, claim.expires_at)  # no try will come of it, but its end is told in time
         return Recorded(claim, outcome, due)
 
     async def _outcome(self, claim: Claim, content: Content, holds: Callable[[], bool]) -> Outcome | None:

@@ -8,18 +8,23 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.delivery import Lane
 from dispatcher.flow.attempt import Attempt, Terms
 from dispatcher.flow.compose import Compose
-from dispatcher.flow.drain import Drain
+from dispatcher.flow.drain import Drain, Tally
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.smtp.relay import Relay
 
 
 class Deliver:
-    """Sends what is due."""
+    """Sends what is due.
+
+    Attributes:
+        tally: What was counted so far.
+    """
 
     def __init__(self, catalogue: Catalogue, ledger: Ledger, relay: Relay, terms: Terms) -> None:
         self._ledger = ledger
         self._terms = terms
         self._attempt = Attempt(relay, Compose(catalogue, ledger), terms)
+        self.tally = Tally()
         self._drains: dict[Lane, Drain] = {}
         self._stopping = asyncio.Event()
 
@@ -41,7 +46,7 @@ class Deliver:
         running = self._drains.get(lane)
         if running is not None and running.look_again():
             return 0
-        drain = Drain(lane, self._ledger, self._attempt, self._terms, self._stopping)
+        drain = Drain(lane, self._ledger, self._attempt, self._terms, self._stopping, self.tally)
         self._drains[lane] = drain
         try:
             return await drain.run()

@@ -7,6 +7,7 @@ What must hold whatever goes wrong meanwhile:
 - What was claimed and not begun goes back to the queue when the work ends early, so that nobody has to
   guess about it.
 - A delivery that goes wrong in a way nobody thought of is put off, and the others go on.
+- While the SMTP server takes nothing, nothing is claimed, and what was claimed goes back untried.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, TypeVar
 
 from dispatcher.domain.delivery import Claim, Lane, Status
 from dispatcher.errors import ServiceUnreachable
-from dispatcher.flow.attempt import Attempt, Terms
+from dispatcher.flow.attempt import Attempt, Terms, Unbegun
 from dispatcher.flow.compose import Content
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.outcomes import Recorded
@@ -61,6 +62,17 @@ class _Open:
 
 
 @dataclass(slots=True)
+class Tally:
+    """What a worker counts over all its runs.
+
+    Attributes:
+        stale: Outcomes that the ledger refused, because somebody else had the delivery by then.
+    """
+
+    stale: int = 0
+
+
+@dataclass(slots=True)
 class Drain:
     """One run over one lane; made anew for each."""
 
@@ -69,6 +81,7 @@ class Drain:
     attempt: Attempt
     terms: Terms
     stopping: asyncio.Event
+    tally: Tally
     _open: dict[Claim, _Open] = field(default_factory=dict)
     _waiting: deque[_Open] = field(default_factory=deque)
     _returning: list[Claim] = field(default_factory=list)
@@ -96,12 +109,14 @@ class Drain:
         recorded = 0
         try:
             while True:
-                self._claiming = not self.stopping.is_set() and self._now() < ends
-                if self.stopping.is_set():
-                    await self._give_back()
-                elif self._claiming:
+                room = self.attempt.relay.room()
+                self._claiming = not self.stopping.is_set() and room != 0 and self._now() < ends
+                if self.stopping.is_set() or room == 0:
+                    self._put_back(self._waiting)
+                await self._give_back("" if self.stopping.is_set() else "relay_unreachable")
+                if self._claiming:
                     self._again = False
-                    await self._take()
+                    await self._take(WINDOW if room is None else room)
                 if not self._open and not (self._again and self._claiming):
                     return recorded
                 recorded += await self._flush()
@@ -111,10 +126,10 @@ class Drain:
             await self._close(senders)
             await asyncio.gather(renewing, *senders, return_exceptions=True)
 
-    async def _take(self) -> None:
+    async def _take(self, window: int) -> None:
         """Claim as many as there is room for, in few large batches rather than many small ones."""
-        room = WINDOW - len(self._open)
-        if room < WINDOW // 2:
+        room = window - len(self._open)
+        if room < max(1, window // 2):
             return
         until = self._now() + self.terms.lease.total_seconds()
         claiming = asyncio.ensure_future(
@@ -154,11 +169,13 @@ class Drain:
                 self._more.clear()
                 await self._more.wait()
             one = self._waiting.popleft()
-            recorded = await self.attempt(one.claim, one.content, partial(self._holds, one))
-            if recorded is None:
+            came = await self.attempt(one.claim, one.content, partial(self._holds, one))
+            if came is Unbegun.LAPSED:
                 self._open.pop(one.claim, None)
+            elif came is Unbegun.BACK:
+                self._returning.append(one.claim)
             else:
-                self._done.append(recorded)
+                self._done.append(came)
             self._news.set()
 
     async def _flush(self) -> int:
@@ -169,7 +186,7 @@ class Drain:
         self._news.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_SECONDS):
-                while len(self._done) < min(FLUSH_ROWS, len(self._open)):
+                while len(self._done) + len(self._returning) < min(FLUSH_ROWS, len(self._open)):
                     await self._news.wait()
                     self._news.clear()
         return await self._record(self._patiently)
@@ -193,6 +210,7 @@ class Drain:
                 failed[0].outcome.reply[:200],
             )
         if stale:
+            self.tally.stale += stale
             _log.warning("%d outcomes came after their claim had lapsed and were refused", stale)
         return len(batch) - stale
 
@@ -215,15 +233,19 @@ class Drain:
                 one.until = until if one.claim in ours else 0.0
             pause = seconds / 3
 
-    async def _give_back(self) -> None:
+    def _put_back(self, waiting: deque[_Open]) -> None:
+        """Let no sender have what waits."""
+        self._returning += [one.claim for one in waiting]
+        waiting.clear()
+
+    async def _give_back(self, reason: str) -> None:
         """Return to the queue what was not begun; known here until the ledger has it back."""
-        self._returning += [one.claim for one in self._waiting]
-        self._waiting.clear()
-        if self._returning:
-            await self._patiently(lambda: self.ledger.claims.give_back(self._returning))
-            for claim in self._returning:
+        going = self._returning[:]
+        if going:
+            await self._patiently(lambda: self.ledger.claims.give_back(going, reason))
+            del self._returning[: len(going)]
+            for claim in going:
                 self._open.pop(claim, None)
-            self._returning.clear()
 
     async def _close(self, senders: list[asyncio.Task[None]]) -> None:
         """At the end: normally there is nothing left; cut short, see through what has begun.
@@ -238,9 +260,11 @@ class Drain:
             await _for_at_most(1.0, self._record(lambda commit: commit()))
 
     async def _see_through(self) -> None:
-        await self._give_back()
-        while self._open:
-            await self._flush()
+        self._put_back(self._waiting)
+        while self._open or self._returning:
+            await self._give_back("")
+            if self._open:
+                await self._flush()
 
     async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """Ask the ledger until it answers."""

@@ -20,6 +20,7 @@ from dispatcher.domain.address import folded
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
 from dispatcher.domain.delivery import NewDelivery, NewVariant
 from dispatcher.domain.event import Event, EventStatus
+from dispatcher.domain.expiry import expires_at, too_late
 from dispatcher.domain.retry import GIVE_UP
 from dispatcher.errors import ServiceUnreachable, TemplateInvalid
 from dispatcher.files.recipient_store import RecipientStore
@@ -82,6 +83,7 @@ class Expand:
         self._clock = clock
         self._stopping = threading.Event()
         self._expanding_all = False
+        self._cut_off: set[str] = set()
 
     def stop(self) -> None:
         """Begin no further variant; what was begun is done again by another worker."""
@@ -125,7 +127,10 @@ class Expand:
         """Expand the event unless somebody else is at it; whether it was ours to do."""
         if event.status is not EventStatus.ACCEPTED:
             return False
-        if not await self._ledger.expansions.hold(event.id, LEASE, begin=True):
+        if event.id in self._cut_off:  # it was the ledger that went away, and not we
+            await self._ledger.expansions.let_go(event.id)
+            self._cut_off.discard(event.id)
+        if not await self._ledger.expansions.begin(event.id, LEASE):
             return False
         holding = asyncio.create_task(self._hold(event.id))
         try:
@@ -134,7 +139,14 @@ class Expand:
             with suppress(ServiceUnreachable):
                 await self._ledger.expansions.let_go(event.id)
             raise
-        finally:  # after any other error the lease runs out by itself, which is the pause before the next try
+        except ServiceUnreachable:
+            self._cut_off.add(event.id)
+            raise
+        except Exception as error:
+            with suppress(ServiceUnreachable):  # what is left of the lease is the pause before the next try
+                await self._ledger.expansions.postpone(event.id, f"{type(error).__name__} in a worker")
+            raise
+        finally:
             holding.cancel()
             await asyncio.gather(holding, return_exceptions=True)
 
@@ -142,14 +154,14 @@ class Expand:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 3)
             with suppress(ServiceUnreachable):
-                await self._ledger.expansions.hold(event_id, LEASE, begin=False)
+                await self._ledger.expansions.extend(event_id, LEASE)
 
     async def _make(self, event: Event) -> bool:
         spec = self._catalogue.types.get(event.effective_type)
         if spec is None:
             return await self._wait_for_type(event)
         if follows(event, spec) and not await self._caught_up(event, spec):
-            await self._ledger.expansions.hold(event.id, SOON, begin=False)
+            await self._ledger.expansions.postpone(event.id, "waits for what came before in its thread", SOON)
             return False
         self._recipients.refresh()
         if (missing := self._missing(event)) and self._clock() - event.accepted_at < PATIENCE:
@@ -171,7 +183,7 @@ class Expand:
             message_ids=[_message_id(event, delivery, domain) for delivery in draft.deliveries],
             on_uncertain=spec.on_uncertain,
             reason=_NOBODY_TOLD if follows(event, spec) else _NOBODY_NAMED,
-            warnings=warnings,
+            warnings=[*warnings, *too_late(spec, event.fields, draft.deliveries, self._clock())],
         )
         if await self._ledger.expansions.store(event.id, expansion):
             await self._bell.ring_deliver(event.lane)
@@ -226,6 +238,7 @@ class Expand:
                 reasons=recipient.reasons,
                 variant=key,
                 sender=recipient.sender,
+                expires_at=expires_at(spec, event.fields, recipient.time_zone),
             )
         )
 

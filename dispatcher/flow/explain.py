@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from dispatcher.domain.delivery import Delivery, Status
+from dispatcher.domain.delivery import FINAL, Delivery, Status
 from dispatcher.domain.event import Event
 from dispatcher.errors import NotFound
 from dispatcher.ledger.deliveries import Filter
@@ -14,6 +14,13 @@ from dispatcher.ledger.ledger import Ledger
 
 #: Deliveries told one by one; more are counted.
 SHOWN = 50
+_DOUBT = "nobody knows whether it arrived"
+#: Reasons of deliveries that wait, which no attempt tells.
+_WAITS = {
+    "relay_unreachable": "the SMTP server takes nothing at present",
+    "released": "a person let it go after it was held",
+    "replayed": "a person had it tried again after it had failed",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,8 @@ def _event(event: Event) -> Iterator[str]:
     counts = ", ".join(f"{number} {status}" for status, number in sorted(event.counts.items()))
     why = f": {event.reason}" if event.reason else ""
     yield f"  is {event.status}{why}{f' ({counts})' if counts else ''}"
+    if event.cancelled_at:
+        yield f"  was cancelled at {_at(event.cancelled_at)}"
     for warning in event.warnings:
         yield f"  warning: {warning}"
 
@@ -96,8 +105,30 @@ def _delivery(delivery: Delivery) -> Iterator[str]:
     for attempt in delivery.attempts:
         reply = f"{attempt.code or ''} {attempt.reply}".strip()
         yield f"    {_at(attempt.at)} {attempt.status} ({attempt.reason}) {reply}"
+    yield from _standing(delivery)
     if delivery.next_try_at and delivery.status is not Status.SENT:
         yield f"    next try {_at(delivery.next_try_at)}"
+    if delivery.expires_at:
+        yield from _expiry(delivery.status, delivery.expires_at)
+
+
+def _standing(delivery: Delivery) -> Iterator[str]:
+    """Why it waits where no attempt says so, and what lets go of it where it does not wait."""
+    tried = bool(delivery.attempts) and delivery.attempts[-1].reason == delivery.reason
+    if delivery.next_try_at and delivery.reason in _WAITS and not tried:
+        yield f"    waits: {_WAITS[delivery.reason]}"
+    elif delivery.status is Status.HELD:
+        held = "three workers in a row ended while sending it" if delivery.reason == "poison" else _DOUBT
+        yield f"    held: {held}; `dispatcher release {delivery.id}` sends it again"
+    elif delivery.status is Status.FAILED:
+        yield f"    `dispatcher replay --delivery {delivery.id}` has it tried again"
+
+
+def _expiry(status: Status, at: datetime) -> Iterator[str]:
+    if status is Status.EXPIRED:
+        yield f"    what it announces was over at {_at(at)}; nothing more is sent"
+    elif status not in FINAL:
+        yield f"    expires at {_at(at)}"
 
 
 def _at(moment: datetime) -> str:

@@ -31,6 +31,7 @@ def event_json(event: Event) -> dict[str, Any]:
         "fields": dict(event.fields),
         "time": moment_json(event.time),
         "accepted_at": moment_json(event.accepted_at),
+        "cancelled_at": moment_json(event.cancelled_at),
     }
 
 
@@ -57,6 +58,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "tries": delivery.tries,
         "attempts": [_attempt(attempt) for attempt in delivery.attempts],
         "next_try_at": moment_json(delivery.next_try_at),
+        "expires_at": moment_json(delivery.expires_at),
         "uncertain": delivery.uncertain,
         "created_at": moment_json(delivery.created_at),
         "updated_at": moment_json(delivery.updated_at),

@@ -9,28 +9,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    Select,
-    bindparam,
-    exists,
-    insert,
-    literal,
-    literal_column,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Select, bindparam, exists, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import Claim, Lane, OnUncertain, Status
 from dispatcher.ledger.engine import Database
-from dispatcher.ledger.outcomes import SETTLE, Recorded, abandoned, attempt_row, gone, settled
-from dispatcher.ledger.schema import attempts, deliveries, variants
+from dispatcher.ledger.outcomes import LAPSED, SETTLE, Recorded, attempt_row, settled
+from dispatcher.ledger.schema import SUSPECT, attempts, deliveries, events, variants
 
-_RECOVER = 500  # rows in one transaction
 _IDS = 5000  # ids in one IN list
-# Not a parameter: only then does SQLite see that the partial index on leases will do.
-_SENDING = deliveries.c.status == literal_column(f"'{Status.SENDING}'")
+# Not a parameter: only then does SQLite see that the partial index on suspects will do.
+_SUSPICIOUS = deliveries.c.crashes >= literal_column(str(SUSPECT))
+# What a worker is sending already; the literal is for the index on leases.
+_BUSY = deliveries.alias("busy")
+_AT_A_SUSPECT = (_BUSY.c.status == literal_column(f"'{Status.SENDING}'")) & (_BUSY.c.crashes >= SUSPECT)
 _CLAIM = (
     deliveries.c.id,
     deliveries.c.event,
@@ -46,7 +38,10 @@ _CLAIM = (
     deliveries.c.fence,
     deliveries.c.tries,
     deliveries.c.created_at,
+    deliveries.c.retry_from,
     deliveries.c.on_uncertain,
+    deliveries.c.expires_at,
+    exists().where(events.c.id == deliveries.c.event, events.c.cancelled_at.is_not(None)).label("cancelled"),
 )
 
 
@@ -67,35 +62,20 @@ class Claims:
     async def claim(self, lane: Lane, limit: int, *, worker: str, lease: timedelta) -> Sequence[Claim]:
         """Take over up to `limit` due deliveries of a lane: they are `Status.SENDING` when this returns.
 
-        Those that waited longest come first. No delivery goes to two workers while its lease holds.
+        Those that waited longest come first. No delivery goes to two workers while its lease holds. What
+        was cancelled, or has expired, is settled on the way and not handed out. Of those that may be what
+        ended their last workers, a worker has one at a time, so that the next end says which it was.
         """
-        now = self._database.now()
-        picked = (
-            select(deliveries.c.id)
-            .where(deliveries.c.lane == lane, deliveries.c.next_try_at <= now)
-            .order_by(deliveries.c.next_try_at, deliveries.c.id)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-            .cte("picked")  # evaluated once: as a mere IN, PostgreSQL may lock more than the limit
-        )
-        statement = (
-            update(deliveries)
-            .where(deliveries.c.id.in_(select(picked.c.id)))
-            .values(
-                status=Status.SENDING,
-                reason="",
-                fence=deliveries.c.fence + 1,
-                tries=deliveries.c.tries + 1,
-                next_try_at=None,
-                lease_until=now + lease,
-                worker=worker,
-                updated_at=now,
-            )
-            .returning(*_CLAIM)
-        )
-        async with self._database.write() as transaction:
-            rows = (await transaction.execute(statement)).all()
-        return [_claim(row) for row in sorted(rows, key=lambda row: str(row.id))]
+        while True:
+            now = self._database.now()
+            async with self._database.write() as transaction:
+                rows = await _take(transaction, _suspect(lane, now, worker), now, worker, lease)
+                rows += await _take(transaction, _usual(lane, now, limit - len(rows)), now, worker, lease)
+                if barred := [_barred(row, bar) for row in rows if (bar := _bar(row, now))]:
+                    await transaction.execute(_BAR, barred)
+            if len(barred) < len(rows) or not rows:
+                taken = [_claim(row) for row in rows if not _bar(row, now)]
+                return sorted(taken, key=lambda claim: claim.id)
 
     async def content(self, variant_ids: Sequence[int]) -> Mapping[int, VariantContent]:
         """The content of those variants, by their ids."""
@@ -142,8 +122,12 @@ class Claims:
                 await transaction.execute(_RENEW, rows)
         return set(ours)
 
-    async def give_back(self, claims: Sequence[Claim]) -> int:
+    async def give_back(self, claims: Sequence[Claim], reason: str = "") -> int:
         """Return claims under which nothing was begun: due at once, as if they had not been made.
+
+        Args:
+            claims: The claims.
+            reason: Why nothing was begun, from `MOVE_REASONS`; empty if the worker stops.
 
         Returns:
             How many went back; the others had lapsed, and somebody else has them.
@@ -152,63 +136,80 @@ class Claims:
         async with self._database.write() as transaction:
             ours = await _still_ours(transaction, claims)
             if ours:
-                await transaction.execute(_GIVE_BACK, [_unclaimed(claim, now) for claim in ours])
+                await transaction.execute(_GIVE_BACK, [_unclaimed(claim, reason, now) for claim in ours])
         return len(ours)
 
-    async def recover(self, now: datetime) -> int:
-        """Settle what workers were sending when they went away; how many deliveries that were.
 
-        Nobody can know whether those arrived: each gets an attempt that says so, and is due now or
-        `Status.HELD`, as its type wants it.
-        """
-        query = (
-            select(deliveries.c.id, deliveries.c.on_uncertain, deliveries.c.worker)
-            .where(_SENDING, deliveries.c.lease_until <= now)
-            .order_by(deliveries.c.lease_until)
-            .limit(_RECOVER)
+def _usual(lane: Lane, now: datetime, limit: int) -> Select[Any]:
+    return (
+        select(deliveries.c.id)
+        .where(deliveries.c.lane == lane, deliveries.c.next_try_at <= now, deliveries.c.crashes < SUSPECT)
+        .order_by(deliveries.c.next_try_at, deliveries.c.id)
+        .limit(limit)
+    )
+
+
+def _suspect(lane: Lane, now: datetime, worker: str) -> Select[Any]:
+    return (
+        select(deliveries.c.id)
+        .where(deliveries.c.lane == lane, deliveries.c.next_try_at <= now, _SUSPICIOUS)
+        .where(~exists().where(_AT_A_SUSPECT, _BUSY.c.worker == worker))
+        .order_by(deliveries.c.next_try_at)
+        .limit(1)
+    )
+
+
+async def _take(
+    transaction: AsyncConnection, wanted: Select[Any], now: datetime, worker: str, lease: timedelta
+) -> list[Any]:
+    # Evaluated once: as a mere IN, PostgreSQL may lock more than the limit.
+    picked = wanted.with_for_update(skip_locked=True).cte("picked")
+    statement = (
+        update(deliveries)
+        .where(deliveries.c.id.in_(select(picked.c.id)))
+        .values(
+            status=Status.SENDING,
+            reason="",
+            fence=deliveries.c.fence + 1,
+            tries=deliveries.c.tries + 1,
+            next_try_at=None,
+            lease_until=now + lease,
+            worker=worker,
+            updated_at=now,
         )
-        total = 0
-        while True:
-            async with self._database.read() as connection:  # mostly there are none: take no lock
-                if not (await connection.execute(query.limit(1))).first():
-                    return total
-            async with self._database.write() as transaction:
-                locked = query.with_for_update(skip_locked=True)
-                rows = (await transaction.execute(locked)).all()
-                if not rows:
-                    return total  # another process is at it
-                await transaction.execute(SETTLE, [abandoned(row, now) for row in rows])
-                await transaction.execute(
-                    insert(attempts), [attempt_row(row.id, gone(row.worker), now) for row in rows]
-                )
-            total += len(rows)
-
-    async def due_lanes(self, now: datetime) -> Sequence[Lane]:
-        """The lanes in which a delivery is due, most urgent first."""
-        waiting = deliveries.c.next_try_at <= now
-        query = union_all(
-            *(
-                select(literal(lane.value)).where(exists().where(deliveries.c.lane == lane, waiting))
-                for lane in Lane
-            )
-        )
-        async with self._database.read() as connection:
-            found = set((await connection.execute(query)).scalars())
-        return [lane for lane in Lane if lane in found]
-
-    async def next_due(self) -> datetime | None:
-        """When the next delivery is due, in whatever lane; None if none waits."""
-        query = select(*(_first_due(lane).scalar_subquery().label(lane) for lane in Lane))
-        async with self._database.read() as connection:
-            row = (await connection.execute(query)).one()
-        return min((moment for moment in row if moment is not None), default=None)
+        .returning(*_CLAIM)
+    )
+    return list((await transaction.execute(statement)).all())
 
 
+def _bar(row: Any, now: datetime) -> Status | None:
+    """Why a delivery must not be sent, if there is a reason."""
+    if row.cancelled:
+        return Status.CANCELLED
+    return Status.EXPIRED if row.expires_at is not None and row.expires_at <= now else None
+
+
+def _barred(row: Any, bar: Status) -> dict[str, Any]:
+    return {"key": row.id, "bar": bar.value, "why": bar.value, "count": row.tries - 1}
+
+
+_BAR = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("key"))
+    .values(
+        status=bindparam("bar"),
+        reason=bindparam("why"),
+        tries=bindparam("count"),
+        lease_until=None,
+        worker=None,
+    )
+)
 _GIVE_BACK = (
     update(deliveries)
     .where(deliveries.c.id == bindparam("key"))
     .values(
         status=bindparam("before"),
+        reason=bindparam("why"),
         tries=bindparam("count"),
         next_try_at=bindparam("due"),
         lease_until=None,
@@ -232,7 +233,7 @@ async def _still_ours(
     ids, fences = [claim.id for claim in claims], dict[str, int]()
     mine = deliveries.c.status == Status.SENDING
     if lapsed:
-        mine |= deliveries.c.reason == "lease_expired"
+        mine |= deliveries.c.reason.in_(LAPSED)
     for start in range(0, len(ids), _IDS):
         query = (
             select(deliveries.c.id, deliveries.c.fence)
@@ -252,18 +253,16 @@ def _unpacked(content: bytes) -> bytes:
         return b""
 
 
-def _unclaimed(claim: Claim, now: datetime) -> dict[str, Any]:
+def _unclaimed(claim: Claim, reason: str, now: datetime) -> dict[str, Any]:
     before = Status.DEFERRED if claim.tries else Status.QUEUED
-    return {"key": claim.id, "before": before.value, "count": claim.tries, "due": now, "now": now}
-
-
-def _first_due(lane: Lane) -> Select[Any]:
-    return (
-        select(deliveries.c.next_try_at)
-        .where(deliveries.c.lane == lane, deliveries.c.next_try_at.is_not(None))
-        .order_by(deliveries.c.next_try_at)
-        .limit(1)
-    )
+    return {
+        "key": claim.id,
+        "before": before.value,
+        "why": reason,
+        "count": claim.tries,
+        "due": now,
+        "now": now,
+    }
 
 
 def _claim(row: Any) -> Claim:
@@ -282,5 +281,7 @@ def _claim(row: Any) -> Claim:
         fence=row.fence,
         tries=row.tries - 1,
         created_at=row.created_at,
+        retry_from=row.retry_from or row.created_at,
+        expires_at=row.expires_at,
         on_uncertain=OnUncertain(row.on_uncertain),
     )

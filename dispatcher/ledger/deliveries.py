@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import datetime
+from typing import Any, Literal
 
-from sqlalchemy import Select, and_, func, or_, select, text, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.address import folded
-from dispatcher.domain.delivery import DUE, Attempt, Delivery, Lane, Reason, Status
+from dispatcher.domain.delivery import Attempt, Delivery, Lane, Reason, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.ledger.columns import storable
 from dispatcher.ledger.engine import Database
@@ -22,8 +23,8 @@ _IDS = 5000  # ids in one IN list
 RELEASED = or_(deliveries.c.status != Status.QUEUED, deliveries.c.next_try_at.is_not(None))
 #: What somebody was told, or is about to be told.
 _TOLD = (Status.SENT, Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN)
-#: A person's decision is needed or was taken: nothing is tried again unless `release` says so.
-_RELEASABLE = (Status.HELD, Status.FAILED)
+#: Nothing is tried again unless a person says so.
+_SET_ASIDE = (Status.HELD, Status.FAILED)
 _SELECT = select(deliveries, variants.c.subject, variants.c.template).join(
     variants, variants.c.id == deliveries.c.variant
 )
@@ -38,6 +39,8 @@ class Filter:
         address: Compared without regard to case.
         message_id: As it stands in the message, with its angle brackets if it was stored so.
         after: The id of a delivery; those that a list, newest first, has after it.
+        id: The id of a delivery.
+        since: Those that changed at that moment or later.
     """
 
     event: str | None = None
@@ -45,6 +48,8 @@ class Filter:
     status: Status | None = None
     message_id: str | None = None
     after: str | None = None
+    id: str | None = None
+    since: datetime | None = None
 
     def apply(self, query: Select[Any]) -> Select[Any]:
         """`query`, narrowed to them."""
@@ -57,6 +62,10 @@ class Filter:
             query = query.where(deliveries.c.message_id == storable(self.message_id))
         if self.after is not None:
             query = query.where(deliveries.c.id < storable(self.after))
+        if self.id is not None:
+            query = query.where(deliveries.c.id == storable(self.id))
+        if self.since is not None:
+            query = query.where(deliveries.c.updated_at >= self.since)
         if self.status is not None:
             query = query.where(deliveries.c.status == self.status)
             if self.status in TROUBLE and self.event is None:
@@ -138,49 +147,54 @@ class Deliveries:
         async with self._database.read() as connection:
             return await _load(connection, query, with_attempts=False)
 
-    async def stop(self, ids: Sequence[str], status: Status, reason: str) -> int:
-        """Take deliveries that wait out of the queue; those being sent or done with stay as they are.
+    async def cancel(self, event: str) -> int:
+        """Take an event's deliveries that wait out of the queue; how many there were.
+
+        Those being sent stay as they are; `Claims.claim` hands none of them out again once the event is
+        cancelled.
+        """
+        waiting = (deliveries.c.event == event) & deliveries.c.next_try_at.is_not(None)
+        cancelled = {"status": Status.CANCELLED, "reason": "cancelled", "next_try_at": None}
+        return await self._move(select(deliveries.c.id).where(waiting), cancelled)
+
+    async def requeue(self, wanted: Filter, reason: Literal["released", "replayed"]) -> int:
+        """Put deliveries back into the queue, due now, with all their tries before them; how many.
 
         Args:
-            ids: Of the deliveries.
-            status: `Status.SUPPRESSED`, `CANCELLED`, `EXPIRED` or `HELD`.
-            reason: Why, from the caller's closed set.
-
-        Returns:
-            How many were stopped.
+            wanted: Which; its status says from where, `Status.HELD` or `FAILED`.
+            reason: Why.
         """
-        waiting = and_(deliveries.c.status.in_(DUE), deliveries.c.next_try_at.is_not(None))
-        return await self._move(ids, waiting, status=status, reason=reason, next_try_at=None)
+        if wanted.status not in _SET_ASIDE:
+            raise ValueError("only held and failed deliveries go back into the queue")
+        now = self._database.now()
+        fresh = {"status": Status.QUEUED, "reason": reason, "next_try_at": now, "retry_from": now}
+        return await self._move(wanted.apply(select(deliveries.c.id)), fresh | {"tries": 0, "crashes": 0})
 
-    async def release(self, ids: Sequence[str], reason: str) -> int:
-        """Put held or failed deliveries back into the queue, due now; how many there were."""
-        return await self._move(
-            ids,
-            deliveries.c.status.in_(_RELEASABLE),
-            status=Status.QUEUED,
-            reason=reason,
-            next_try_at=self._database.now(),
-        )
-
-    async def _move(self, ids: Sequence[str], condition: Any, **values: Any) -> int:
+    async def _move(self, wanted: Select[Any], values: Mapping[str, Any]) -> int:
+        """Change all that are `wanted`, in parts; each part is wanted no more once it is changed."""
         moved = 0
-        for start in range(0, len(ids), _IDS):
-            chosen = (
-                select(deliveries.c.id)
-                .where(deliveries.c.id.in_(ids[start : start + _IDS]), condition)
-                .order_by(deliveries.c.id)
-                .with_for_update()
-                .cte("chosen")
-            )
-            statement = (
-                update(deliveries)
-                .where(deliveries.c.id.in_(select(chosen.c.id)))
-                .values(updated_at=self._database.now(), **values)
-                .returning(deliveries.c.id)  # sqlite3 counts no rows of a statement that begins with WITH
-            )
+        chosen = wanted.order_by(deliveries.c.id).limit(_IDS).with_for_update().cte("chosen")
+        statement = (
+            update(deliveries)
+            .where(deliveries.c.id.in_(select(chosen.c.id)))
+            .values(updated_at=self._database.now(), **values)
+            .returning(deliveries.c.id)  # sqlite3 counts no rows of a statement that begins with WITH
+        )
+        while True:
             async with self._database.write() as transaction:
-                moved += len((await transaction.execute(statement)).all())
-        return moved
+                part = len((await transaction.execute(statement)).all())
+            moved += part
+            if part < _IDS:
+                return moved
+
+
+def staged(event: str) -> ColumnElement[bool]:
+    """The deliveries of an event's expansion that is not finished."""
+    return and_(
+        deliveries.c.event == event,
+        deliveries.c.status == Status.QUEUED,
+        deliveries.c.next_try_at.is_(None),
+    )
 
 
 async def count(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Mapping[Status, int]]:
@@ -250,4 +264,5 @@ def _delivery(row: Any) -> Delivery:
         uncertain=row.uncertain,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        expires_at=row.expires_at,
     )

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Select, case, literal_column, select, tuple_
+from sqlalchemy import Select, bindparam, case, delete, func, literal_column, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import Lane, Status
 from dispatcher.domain.event import Event, EventStatus, NewEvent, Selection
 from dispatcher.errors import EventConflict, EventInvalid, NotFound, Problem
-from dispatcher.ledger.columns import storable
-from dispatcher.ledger.deliveries import count
+from dispatcher.ledger.columns import Moment, storable
+from dispatcher.ledger.deliveries import count, staged
 from dispatcher.ledger.engine import Database, upsert
 from dispatcher.ledger.ids import new_ids
-from dispatcher.ledger.schema import events
+from dispatcher.ledger.schema import deliveries, events
 
+CANCELLED_EARLY = "it was cancelled before anybody was mailed"
 _PAIRS = 500  # pairs in one IN list; PostgreSQL's driver takes 32,767 parameters
 # Not a parameter: only then does SQLite see that the partial index will do.
 _ACCEPTED = select(events).where(events.c.status == literal_column(f"'{EventStatus.ACCEPTED}'"))
+_FAILED = events.c.status == literal_column(f"'{EventStatus.FAILED}'")
 _URGENCY = case({lane.value: rank for rank, lane in enumerate(Lane)}, value=events.c.lane)
 
 
@@ -135,6 +138,44 @@ class Events:
         wanted = (events.c.thread == storable(thread), events.c.effective_type.in_(types))
         return await self._load(_ACCEPTED.where(*wanted).order_by(events.c.id))
 
+    async def cancel(self, id: str) -> None:  # noqa: A002 - the column's name
+        """Withdraw an event: from this commit on, no delivery of it is handed to a worker.
+
+        One that is not expanded yet is `EventStatus.RECORDED`, and never will be. Doing it again changes
+        nothing.
+
+        Raises:
+            NotFound: There is no such event.
+        """
+        now = self._database.now()
+        early = events.c.status.in_((EventStatus.ACCEPTED, EventStatus.FAILED))
+        statement = (
+            update(events)
+            .where(events.c.id == storable(id))
+            .values(
+                cancelled_at=func.coalesce(events.c.cancelled_at, bindparam("now", now, Moment)),
+                status=case((early, EventStatus.RECORDED.value), else_=events.c.status),
+                reason=case((early, CANCELLED_EARLY), else_=events.c.reason),
+            )
+        )
+        async with self._database.write() as transaction:
+            if not (await transaction.execute(statement)).rowcount:
+                raise NotFound(f"There is no event {id!r}.")
+            # What an expansion has left that was under way; it finds the event changed and gives up.
+            await transaction.execute(delete(deliveries).where(staged(id)))
+
+    async def retry(self, id: str) -> bool:  # noqa: A002 - the column's name
+        """Have an event that failed expanded after all; False if it had not failed."""
+        failed = (events.c.id == storable(id)) & (events.c.status == EventStatus.FAILED)
+        again = {"status": EventStatus.ACCEPTED, "reason": "", "begun": 0, "expanding_until": None}
+        async with self._database.write() as transaction:
+            return bool((await transaction.execute(update(events).where(failed).values(**again))).rowcount)
+
+    async def failed(self, since: datetime | None = None) -> Sequence[Event]:
+        """Events that could not be expanded, accepted at that moment or later; oldest first."""
+        query = select(events).where(_FAILED).order_by(events.c.id)
+        return await self._load(query if since is None else query.where(events.c.accepted_at >= since))
+
     async def _load(self, query: Select[Any]) -> Sequence[Event]:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
@@ -215,4 +256,5 @@ def _event(row: Any, counts: Mapping[Status, int]) -> Event:
         reason=row.reason,
         warnings=tuple(row.warnings),
         counts=counts,
+        cancelled_at=row.cancelled_at,
     )

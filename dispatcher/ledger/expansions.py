@@ -19,19 +19,25 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.address import folded
 from dispatcher.domain.delivery import NewDelivery, NewVariant, OnUncertain, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import NotFound
+from dispatcher.ledger.deliveries import staged
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.ids import new_ids
+from dispatcher.ledger.outcomes import POISON
 from dispatcher.ledger.schema import deliveries, events, variants
 
 DELIVERIES = 5000  # rows in one transaction: about a tenth of a second
 VARIANTS = 500  # the same, with content of 15 kB each
+_POISON = (
+    f"{POISON} workers in a row went away while they expanded it; "
+    "once that is mended, `dispatcher replay --event` tries again"
+)
 _LEVEL = 1  # zlib: a third of the time of the default for a tenth more bytes
 
 #: What goes into the database together: rows of variants, and deliveries with their Message-IDs.
@@ -63,15 +69,16 @@ class Expansions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def hold(self, event: str, lease: timedelta, *, begin: bool) -> bool:
-        """Keep others from expanding an event that they would only expand again.
+    async def begin(self, event: str, lease: timedelta) -> bool:
+        """Take an event to expand it, so that others do not do so as well.
 
-        This saves work and no more: that nothing is stored twice is `store`'s own affair.
+        This saves work and no more: that nothing is stored twice is `store`'s own affair. Each beginning
+        is counted until `store`, `postpone`, `let_go` or `fail` ends it; an event that several workers
+        began and none ended is taken for what ended them, and fails.
 
         Args:
             event: The event's id.
-            lease: For how long.
-            begin: True to take it if nobody holds it, False to hold it for longer.
+            lease: For how long it is ours; `extend` makes it longer.
 
         Returns:
             Whether it is ours to expand: False if it is done with, or begun by another.
@@ -80,24 +87,38 @@ class Expansions:
         free = events.c.expanding_until.is_(None) | (events.c.expanding_until <= now)
         statement = (
             update(events)
-            .where(events.c.id == event, events.c.status == EventStatus.ACCEPTED)
-            .where(*([free] if begin else []))
-            .values(expanding_until=now + lease)
+            .where(events.c.id == event, events.c.status == EventStatus.ACCEPTED, free)
+            .values(expanding_until=now + lease, begun=events.c.begun + 1)
+            .returning(events.c.begun)
         )
         async with self._database.write() as transaction:
-            return bool((await transaction.execute(statement)).rowcount)
+            begun = (await transaction.execute(statement)).scalar_one_or_none()
+            if begun is not None and begun > POISON:
+                await _take(transaction, event, None)  # clears what they left
+                await _mark(transaction, event, status=EventStatus.FAILED, reason=_POISON, begun=0)
+                return False
+        return begun is not None
 
-    async def postpone(self, event: str, reason: str) -> None:
-        """Say why an event cannot be expanded for now; it is tried again when its lease has run out."""
+    async def extend(self, event: str, lease: timedelta) -> None:
+        """Keep an event that was begun for another `lease` from now."""
+        async with self._database.write() as transaction:
+            await _mark(transaction, event, expanding_until=self._database.now() + lease)
+
+    async def postpone(self, event: str, reason: str, lease: timedelta | None = None) -> None:
+        """Say why an event cannot be expanded for now.
+
+        It is tried again when its lease has run out, or after another `lease` from now.
+        """
+        later = {} if lease is None else {"expanding_until": self._database.now() + lease}
         async with self._database.write() as transaction:
             row = await _take(transaction, event, None)
             if row is not None:
-                await _mark(transaction, event, reason=reason)
+                await _mark(transaction, event, reason=reason, begun=0, **later)
 
     async def let_go(self, event: str) -> None:
         """Let whoever comes next expand the event."""
         async with self._database.write() as transaction:
-            await _mark(transaction, event, expanding_until=None)
+            await _mark(transaction, event, expanding_until=None, begun=0)
 
     async def store(self, event: str, expansion: Expansion) -> int:
         """Keep what the event was made into, and let workers have it; once, however often it is called.
@@ -138,7 +159,7 @@ class Expansions:
         async with self._database.write() as transaction:
             row = await _take(transaction, event, None)
             if row is not None:
-                await _mark(transaction, event, status=EventStatus.FAILED, reason=reason)
+                await _mark(transaction, event, status=EventStatus.FAILED, reason=reason, begun=0)
 
     def _shared(self, row: Any, expansion: Expansion, due: datetime | None) -> dict[str, Any]:
         """What is the same in all rows of one part."""
@@ -160,7 +181,7 @@ class Expansions:
 
     async def _finish(self, transaction: AsyncConnection, event: str, expansion: Expansion) -> None:
         status = EventStatus.EXPANDED if expansion.deliveries else EventStatus.RECORDED
-        release = update(deliveries).where(_staged(event)).values(next_try_at=self._database.now())
+        release = update(deliveries).where(staged(event)).values(next_try_at=self._database.now())
         await transaction.execute(release)
         await _mark(
             transaction,
@@ -168,15 +189,8 @@ class Expansions:
             status=status,
             reason="" if expansion.deliveries else expansion.reason,
             warnings=list(expansion.warnings),
+            begun=0,
         )
-
-
-def _staged(event: str) -> Any:
-    return and_(
-        deliveries.c.event == event,
-        deliveries.c.status == Status.QUEUED,
-        deliveries.c.next_try_at.is_(None),
-    )
 
 
 async def _take(transaction: AsyncConnection, event: str, turn: int | None) -> Any:
@@ -193,7 +207,7 @@ async def _take(transaction: AsyncConnection, event: str, turn: int | None) -> A
     if row.status != EventStatus.ACCEPTED or (turn is not None and row.expansion != turn):
         return None
     if turn is None:
-        await transaction.execute(delete(deliveries).where(_staged(event)))
+        await transaction.execute(delete(deliveries).where(staged(event)))
         await transaction.execute(delete(variants).where(variants.c.event == event))
         await _mark(transaction, event, expansion=row.expansion + 1)
         row = (await transaction.execute(query)).one()
@@ -273,4 +287,5 @@ def _row(
         "sender": delivery.sender,
         "variant": keys[delivery.variant],
         "message_id": message_id,
+        "expires_at": delivery.expires_at,
     }

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Self
 
+from dispatcher.ledger.backlog import Backlogs
 from dispatcher.ledger.claims import Claims
 from dispatcher.ledger.deliveries import Deliveries
 from dispatcher.ledger.engine import Database, ping
 from dispatcher.ledger.events import Events
 from dispatcher.ledger.expansions import Expansions
+from dispatcher.ledger.leases import Leases
 from dispatcher.ledger.migrate import bring_up_to_date
 from dispatcher.ledger.tokens import Tokens
 from dispatcher.ledger.workers import Workers
@@ -29,6 +31,8 @@ class Ledger:
         self.events = Events(database)
         self.expansions = Expansions(database)
         self.claims = Claims(database)
+        self.leases = Leases(database)
+        self.backlog = Backlogs(database)
         self.deliveries = Deliveries(database)
         self.tokens = Tokens(database)
         self.workers = Workers(database)

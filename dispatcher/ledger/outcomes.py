@@ -13,6 +13,9 @@ from dispatcher.ledger.columns import storable
 from dispatcher.ledger.schema import deliveries
 
 MAX_REPLY = 500  # characters of a server's reply that are kept
+POISON = 3  # workers in a row that went away over a delivery before it is set aside
+#: Reasons of deliveries whose worker was taken for gone; if it reports after all, its word counts.
+LAPSED = ("lease_expired", "poison")
 
 #: Ends a claim; its parameters come from `settled` or `abandoned`.
 SETTLE = (
@@ -23,6 +26,7 @@ SETTLE = (
         reason=bindparam("new_reason"),
         next_try_at=bindparam("due"),
         uncertain=deliveries.c.uncertain | bindparam("doubt"),
+        crashes=bindparam("crashed"),
         lease_until=None,
         worker=None,
         updated_at=bindparam("now"),
@@ -63,19 +67,22 @@ def settled(one: Recorded, now: datetime) -> dict[str, Any]:
         "new_reason": one.outcome.reason,
         "due": due,
         "doubt": one.outcome.status is Status.UNCERTAIN,
+        "crashed": 0,
         "now": now,
     }
 
 
 def abandoned(row: Any, now: datetime) -> dict[str, Any]:
     """The delivery after its worker went away while it was sending."""
-    held = row.on_uncertain == OnUncertain.HOLD
+    poison = row.crashes + 1 >= POISON
+    held = poison or row.on_uncertain == OnUncertain.HOLD
     return {
         "key": row.id,
         "new_status": (Status.HELD if held else Status.UNCERTAIN).value,
-        "new_reason": "lease_expired",
+        "new_reason": "poison" if poison else "lease_expired",
         "due": None if held else now,
         "doubt": True,
+        "crashed": row.crashes + 1,
         "now": now,
     }
 

@@ -5,6 +5,8 @@ Rules that the code relies on:
 - ``deliveries.next_try_at`` is set exactly while a worker may claim the row once that time has come.
 - A ``queued`` row without it is *staged*: it belongs to an expansion that is not finished.
 - ``deliveries.fence`` rises with every claim, ``events.expansion`` with every try to expand.
+- ``deliveries.crashes`` and ``events.begun`` count the workers in a row that went away over a row; whatever
+  is heard of the row sets them back to zero.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from dispatcher.domain.event import EventStatus
 from dispatcher.ledger.columns import Json, Key, Moment, Serial
 
 #: The Alembic revision that these tables are at.
-REVISION = "0001"
+REVISION = "0002"
 
 #: Where an operator looks. Few rows: their index costs the common way (queued, sending, sent) nothing.
 TROUBLE = (
@@ -44,6 +46,10 @@ TROUBLE = (
     Status.EXPIRED,
     Status.HELD,
 )
+
+
+#: From so many workers in a row that went away over a delivery, it is sent alone.
+SUSPECT = 2
 
 
 def one_of(column: str, values: Iterable[str]) -> str:
@@ -91,6 +97,8 @@ events = Table(
     Column("warnings", Json, nullable=False),
     Column("expansion", Integer, nullable=False),
     Column("expanding_until", Moment),
+    Column("cancelled_at", Moment),
+    Column("begun", Integer, nullable=False, server_default="0"),
     # Idempotency; external_id comes first so that an event can be found by it alone.
     UniqueConstraint("external_id", "source"),
     CheckConstraint(one_of("lane", Lane), name="lane"),
@@ -98,6 +106,8 @@ events = Table(
 )
 # events.unexpanded: the sweep asks every few seconds, mostly to hear that there are none.
 _index("ix_events_accepted", events.c.id, only="status = 'accepted'")
+# events.failed: for those who have them tried again.
+_index("ix_events_failed", events.c.id, only="status = 'failed'")
 # deliveries.told: all events of one thread.
 _index("ix_events_thread", events.c.thread, only="thread IS NOT NULL")
 
@@ -143,6 +153,9 @@ deliveries = Table(
     Column("uncertain", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("retry_from", Moment),
+    Column("crashes", Integer, nullable=False, server_default="0"),
     # Nobody gets one event about one instance twice, however often it is expanded.
     UniqueConstraint("event", "instance", "folded"),
     # deliveries.list(message_id=…); RFC 5322, 3.6.4: a Message-ID is unique.
@@ -167,7 +180,14 @@ _index(
     deliveries.c.id,
     only="next_try_at IS NOT NULL",
 )
-# claims.recover: the few rows that are being sent.
+# claims.claim: the few that may be what ended their workers; they are taken one at a time.
+_index(
+    "ix_deliveries_suspect",
+    deliveries.c.lane,
+    deliveries.c.next_try_at,
+    only=f"crashes >= {SUSPECT} AND next_try_at IS NOT NULL",
+)
+# leases.held, leases.recover: the few rows that are being sent.
 _index("ix_deliveries_lease", deliveries.c.lease_until, only="status = 'sending'")
 # deliveries.list(event=…) in the order of the ids, and deliveries.counts without touching a row.
 _index("ix_deliveries_event", deliveries.c.event, deliveries.c.id, deliveries.c.status)
@@ -220,4 +240,6 @@ workers = Table(
     Column("version", Text, nullable=False),
     Column("started_at", Moment, nullable=False),
     Column("seen_at", Moment, nullable=False),
+    Column("relay", Json),
+    Column("stale", Integer, nullable=False, server_default="0"),
 )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import delete, select
 
@@ -24,6 +25,8 @@ class Heartbeat:
     Attributes:
         id: Its own, new at each start.
         version: Of Dispatcher.
+        relay: How its SMTP server is: see `dispatcher.domain.circuit.Look`; None if nothing was said.
+        stale: Outcomes that were refused, because somebody else had the delivery by then.
     """
 
     id: str
@@ -32,6 +35,8 @@ class Heartbeat:
     version: str
     started_at: datetime
     seen_at: datetime
+    relay: Mapping[str, Any] | None = None
+    stale: int = 0
 
 
 class Workers:
@@ -49,12 +54,15 @@ class Workers:
             "version": worker.version,
             "started_at": worker.started_at,
             "seen_at": worker.seen_at,
+            "relay": worker.relay,
+            "stale": worker.stale,
         }
         async with self._database.write() as transaction:
             statement = upsert(transaction, workers).values(row)
             await transaction.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["id"], set_={"seen_at": statement.excluded.seen_at}
+                    index_elements=["id"],
+                    set_={name: statement.excluded[name] for name in ("seen_at", "relay", "stale")},
                 )
             )
             await transaction.execute(delete(workers).where(workers.c.seen_at < worker.seen_at - _FORGOTTEN))

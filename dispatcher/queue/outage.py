@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from dispatcher.errors import DispatcherError, SettingsInvalid
 from dispatcher.queue.connection import REDIS_ERRORS, RedisAddress, explain
 
 logger = logging.getLogger(__name__)
@@ -24,9 +25,12 @@ class Outage:
     def begins(self, part: str, error: Exception) -> bool:
         """Note that a part failed; True if it had been well until now."""
         news = part not in self._parts
-        if not self._parts:
-            self.text = self._explain(error)
-            logger.warning("%s What is due waits in the ledger; trying again.", self.text)
+        text = self._explain(error)
+        # A server that came back with the wrong policy has to be mended: that must not go under.
+        graver = isinstance(error, SettingsInvalid) and text != self.text
+        if not self._parts or graver:
+            self.text = text
+            logger.warning("%s Workers find what is due in the ledger meanwhile; trying again.", self.text)
         self._parts.add(part)
         return news
 
@@ -40,6 +44,8 @@ class Outage:
             logger.warning("Redis at %s works again.", self._address)
 
     def _explain(self, error: Exception) -> str:
+        if isinstance(error, DispatcherError):
+            return str(error)
         if isinstance(error, REDIS_ERRORS):
             return explain(self._address, error)
         # Not Redis' fault: somebody wrote into the queue what arq cannot read, or there is a bug.

@@ -9,15 +9,17 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import overload
 
 from aiosmtplib import SMTPAuthenticationError
 
+from dispatcher.domain.circuit import LOGIN_PAUSE, Circuit, Look, State
 from dispatcher.domain.delivery import Outcome
-from dispatcher.errors import ServiceUnreachable
 from dispatcher.settings import RelayAddress
 from dispatcher.smtp import envelope as envelopes
 from dispatcher.smtp import replies
+from dispatcher.smtp.advice import unusable
 from dispatcher.smtp.envelope import Envelope
 from dispatcher.smtp.session import (
     Session,
@@ -36,10 +38,6 @@ __all__ = ["Envelope", "Relay", "Timeouts"]
 IDLE_SECONDS = 30.0
 #: Many servers limit the messages per session, and load balancers spread only new ones.
 MESSAGES_PER_SESSION = 1000
-#: After a failed connection, how long others are spared the same wait.
-DOWN_SECONDS = 1.0
-#: A refused log-in is tried again much later: accounts get locked for less.
-LOGIN_REFUSED_SECONDS = 30.0
 #: After a connection failed while others stood, how long to make do with those.
 NARROW_SECONDS = 30.0
 
@@ -84,9 +82,9 @@ class Relay:
         self._idle: deque[Session] = deque()  # the longest idle first
         self._open: set[Session] = set()  # idle or in use
         self._first = asyncio.Lock()
-        self._down: Outcome | None = None
-        self._told = False  # whether the log tells of an outage
-        self._down_until = self._narrow_until = 0.0
+        self._circuit = Circuit()
+        self._down = replies.unreachable("")  # what opened the circuit last
+        self._narrow_until = 0.0
         self._closed = False
 
     @overload
@@ -102,7 +100,8 @@ class Relay:
     ) -> Outcome | None:
         """Send one message and say what came of it; raises nothing but `asyncio.CancelledError`.
 
-        A cancelled send may have been delivered: shield it, or treat it as uncertain.
+        A cancelled send may have been delivered: shield it, or treat it as uncertain. While the circuit
+        is open, the outcome says at once that nothing was tried.
 
         Args:
             envelope: The message.
@@ -115,10 +114,25 @@ class Relay:
         async with self._slots.taken(urgent=urgent):
             if not wanted():
                 return None
+            if self._closed:
+                return replies.unreachable("Dispatcher is shutting down")
+            if not self._circuit.admit(self._clock()):
+                return self._down
             try:
-                return await self._send(envelope, wanted, urgent=urgent)
+                outcome = await self._send(envelope, wanted, urgent=urgent)
             except _DownError as down:
                 return down.outcome
+            if outcome is None:
+                self._circuit.unused()
+            return outcome
+
+    def room(self) -> int | None:
+        """How many messages may be begun: None for any number, 0 while the server takes nothing."""
+        return 0 if self._closed else self._circuit.room(self._clock())
+
+    def look(self) -> Look:
+        """How its circuit stands."""
+        return self._circuit.look(self._clock())
 
     async def probe(self) -> None:
         """Open a session of its own, with TLS and log-in as for mail, and ask for a sign of life.
@@ -128,13 +142,13 @@ class Relay:
         """
         try:
             session = await self._connect()
-        except Exception as error:  # noqa: BLE001 - told apart by `_advice`
-            raise self._service_unreachable(error) from None
+        except Exception as error:  # noqa: BLE001 - told apart by `unusable`
+            raise unusable(self._address, error) from None
         try:
             await session.noop()
             await session.quit()
-        except Exception as error:  # noqa: BLE001 - told apart by `_advice`
-            raise self._service_unreachable(error) from None
+        except Exception as error:  # noqa: BLE001 - told apart by `unusable`
+            raise unusable(self._address, error) from None
         finally:
             session.abort()
 
@@ -165,9 +179,34 @@ class Relay:
 
     async def _use(self, session: Session, envelope: Envelope) -> Outcome:
         try:
-            return await session.send(envelope)
+            outcome = await session.send(envelope)
+            self._judge(outcome, session)
+            return outcome
         finally:
             self._put_back(session)
+
+    def _judge(self, outcome: Outcome, session: Session) -> None:
+        """What the fate of a message says about the server."""
+        if outcome.reason != "relay_unreachable":
+            if outcome.code is None:
+                self._circuit.unused()  # lost once it had begun: the next one will tell
+            else:
+                self._works()
+        elif outcome.code is not None or session.unanswered:
+            self._fails(replace(outcome, tried=False))
+        else:
+            self._circuit.unused()
+
+    def _works(self) -> None:
+        if self._circuit.look(self._clock()).state is not State.CLOSED:
+            _log.warning("The SMTP server %s works again.", self._address)
+        self._circuit.succeeded()
+
+    def _fails(self, outcome: Outcome, *, pause: float = 0.0) -> None:
+        if self._circuit.look(self._clock()).state is State.CLOSED:
+            _log.warning("The SMTP server cannot be used (%s). Mail waits; trying again.", outcome.reply)
+        self._down = outcome
+        self._circuit.failed(self._clock(), outcome.reply, pause=pause)
 
     def _put_back(self, session: Session) -> None:
         if not session.fit:
@@ -196,25 +235,18 @@ class Relay:
         return None
 
     async def _fresh(self, *, urgent: bool) -> Session:
-        self._check_down()
+        if self._narrow_until and self._clock() >= self._narrow_until:
+            self._narrow_until = 0.0
+            self._slots.narrow(None)
         if urgent or self._open:
             return await self._counted()
         # While nothing stands, one goes ahead: an outage is met, and a wrong password tried, once.
         async with self._first:
-            self._check_down()
             if not self._open:
+                if self.look().state is State.OPEN:
+                    raise _DownError(self._down)
                 return await self._counted()
         return await self._counted()
-
-    def _check_down(self) -> None:
-        now = self._clock()
-        if self._closed:
-            raise _DownError(replies.unreachable("Dispatcher is shutting down"))
-        if self._down is not None and now < self._down_until:
-            raise _DownError(self._down)
-        if self._narrow_until and now >= self._narrow_until:
-            self._narrow_until = 0.0
-            self._slots.narrow(None)
 
     async def _counted(self) -> Session:
         try:
@@ -222,57 +254,27 @@ class Relay:
         except Exception as error:
             raise _DownError(self._note_failure(error)) from error
         self._open.add(session)
-        if self._down is not None and self._told:
-            _log.warning("The SMTP server %s works again.", self._address)
-            self._told = False
-        self._down = None
         return session
 
     def _note_failure(self, error: Exception) -> Outcome:
         what = masked(f"{self._address}: {replies.describe(error)}", self._address)
-        self._down = replies.unreachable(what, error)
-        login = isinstance(error, SMTPAuthenticationError)
-        self._down_until = self._clock() + (LOGIN_REFUSED_SECONDS if login else DOWN_SECONDS)
-        if self._open:
-            # The server takes so many sessions and no more: work on with those, instead of deferring
-            # every message that finds a slot but no session.
+        outcome = replies.unreachable(what, error)
+        if self._open and self.look().state is State.CLOSED:
+            # The server takes so many sessions and no more: work on with those.
             self._narrow_until = self._clock() + NARROW_SECONDS
             self._slots.narrow(len(self._open))
-        elif not self._told:
-            _log.warning("The SMTP server cannot be used (%s). Mail waits; trying again.", self._down.reply)
-            self._told = True
-        return self._down
+        else:
+            login = isinstance(error, SMTPAuthenticationError)
+            self._fails(outcome, pause=LOGIN_PAUSE if login else 0.0)
+        return outcome
 
     async def _connect(self) -> Session:
         if self._hostname is None:
             self._hostname = await asyncio.to_thread(_local_hostname)
         return await open_session(self._address, self._context, self._hostname, self._timeouts)
 
-    def _service_unreachable(self, error: Exception) -> ServiceUnreachable:
-        what = masked(replies.plain(replies.describe(error)), self._address).rstrip(".")
-        return ServiceUnreachable(
-            "smtp", f"The SMTP relay {self._address} cannot be used: {what}. {_advice(error)}"
-        )
-
 
 def _local_hostname() -> str:
     name = socket.getfqdn()
     # RFC 5321 section 4.1.4: a client without a proper name gives its address as a literal.
     return name if "." in name and name.isascii() else "[127.0.0.1]"
-
-
-def _advice(error: Exception) -> str:
-    causes = (error, error.__cause__)
-    if isinstance(error, SMTPAuthenticationError):
-        return "Check the user name and password in DISPATCHER_SMTP_URL."
-    if any(isinstance(cause, ssl.SSLError) for cause in causes):
-        return (
-            "Check that the certificate is valid for this host name and trusted here, and that the "
-            "URL in DISPATCHER_SMTP_URL speaks of the right kind of TLS for this port."
-        )
-    if "STARTTLS" in str(error):
-        return "Use a port with TLS in DISPATCHER_SMTP_URL, or have STARTTLS turned on at the relay."
-    return (
-        "Check host and port in DISPATCHER_SMTP_URL, that the relay runs, and that it takes "
-        "connections from here."
-    )

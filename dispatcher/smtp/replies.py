@@ -68,13 +68,17 @@ def is_refusal(code: int) -> bool:
     return 400 <= code <= 599
 
 
-def unreachable(what: str, error: BaseException | None = None) -> Outcome:
-    """No session, or one that broke before the message was handed over: safe to try again."""
-    if isinstance(error, SMTPResponseException) and error.code > 0:
-        code = error.code
-        enhanced = enhanced_code(code, error.message)
-        return Outcome(Status.DEFERRED, "relay_unreachable", code, enhanced, plain(what))
+def broken(what: str) -> Outcome:
+    """The session broke before the message was handed over: safe to try again."""
     return Outcome(Status.DEFERRED, "relay_unreachable", reply=plain(what))
+
+
+def unreachable(what: str, error: BaseException | None = None) -> Outcome:
+    """There is no session, so the server heard nothing of the message."""
+    code, enhanced = None, None
+    if isinstance(error, SMTPResponseException) and error.code > 0:
+        code, enhanced = error.code, enhanced_code(error.code, error.message)
+    return Outcome(Status.DEFERRED, "relay_unreachable", code, enhanced, plain(what), tried=False)
 
 
 def lost(what: str) -> Outcome:

@@ -83,6 +83,11 @@ class Session:
         """False once the server has hung up."""
         return self._client.is_connected
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether the last transaction ended without any answer of the server to it."""
+        return not self.fit and self._step == "MAIL"
+
     async def send(self, envelope: Envelope) -> Outcome:
         """Carry out one transaction.
 
@@ -134,7 +139,7 @@ class Session:
             self.fit = outcome.reason != "relay_unreachable" and await self._reset()
             return outcome
         what = f"{replies.describe(error)} (the relay's answer to {self._step})"
-        return replies.lost(what) if self._step == MESSAGE else replies.unreachable(what)
+        return replies.lost(what) if self._step == MESSAGE else replies.broken(what)
 
     async def _reset(self) -> bool:
         try:

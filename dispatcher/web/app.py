@@ -19,9 +19,10 @@ from dispatcher.web.guard import Guard
 from dispatcher.web.health import Health
 from dispatcher.web.intake import Intake
 from dispatcher.web.limits import Limits
-from dispatcher.web.openapi import ANSWERS, INTAKE, READS, SCHEMES, SECURITY
+from dispatcher.web.openapi import ANSWERS, CANCEL, INTAKE, READS, SCHEMES, SECURITY, STATUS
 from dispatcher.web.problems import Refusal, refusal
 from dispatcher.web.reads import Reads
+from dispatcher.web.repairs import Repairs
 
 #: Seconds; a database that restarts is back by then.
 RETRY_AFTER: Final = 5
@@ -45,7 +46,8 @@ def create_app(app: App, limits: Limits = Limits()) -> FastAPI:  # noqa: B008 - 
         redirect_slashes=False,
     )
     auth = Auth(app.settings.api_tokens, app.ledger.tokens, app.clock)
-    _route(api, Intake(app.submit, auth, limits), Reads(app.ledger, auth), Health(app.ledger, app.bell))
+    _route_events(api, Intake(app.submit, auth, limits), Repairs(app.ledger, auth))
+    _route_reads(api, Reads(app.ledger, app.bell, auth), Health(app.ledger, app.bell))
     api.add_exception_handler(Refusal, _refused)
     api.add_exception_handler(NotFound, _not_found)
     api.add_exception_handler(ServiceUnreachable, _unreachable)
@@ -56,17 +58,24 @@ def create_app(app: App, limits: Limits = Limits()) -> FastAPI:  # noqa: B008 - 
     return api
 
 
-def _route(api: FastAPI, intake: Intake, reads: Reads, health: Health) -> None:
-    def add(method: str, path: str, endpoint: Any, **described: Any) -> None:
-        api.add_api_route(path, endpoint, methods=[method], response_class=Response, **described)
-
-    add(
-        "POST", "/v1/events", intake.post, status_code=202, responses=ANSWERS, openapi_extra=INTAKE | SECURITY
+def _route_events(api: FastAPI, intake: Intake, repairs: Repairs) -> None:
+    events = "/v1/events"
+    _add(
+        api, "POST", events, intake.post, status_code=202, responses=ANSWERS, openapi_extra=INTAKE | SECURITY
     )
-    add("GET", "/v1/events/{id}", reads.event, responses=READS, openapi_extra=SECURITY)
-    add("GET", "/v1/events/{id}/deliveries", reads.deliveries, responses=READS, openapi_extra=SECURITY)
-    add("GET", "/healthz", health.alive)
-    add("GET", "/readyz", health.ready)
+    _add(api, "POST", f"{events}/{{id}}/cancel", repairs.cancel, responses=CANCEL, openapi_extra=SECURITY)
+
+
+def _route_reads(api: FastAPI, reads: Reads, health: Health) -> None:
+    _add(api, "GET", "/v1/events/{id}", reads.event, responses=READS, openapi_extra=SECURITY)
+    _add(api, "GET", "/v1/events/{id}/deliveries", reads.deliveries, responses=READS, openapi_extra=SECURITY)
+    _add(api, "GET", "/v1/status", reads.status, responses=STATUS, openapi_extra=SECURITY)
+    _add(api, "GET", "/healthz", health.alive)
+    _add(api, "GET", "/readyz", health.ready)
+
+
+def _add(api: FastAPI, method: str, path: str, endpoint: Any, **described: Any) -> None:
+    api.add_api_route(path, endpoint, methods=[method], response_class=Response, **described)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

@@ -74,6 +74,31 @@ READS: Final[dict[int | str, dict[str, Any]]] = {
     404: _answer("There is no such event"),
     **_COMMON,
 }
+_COUNT: Final = {"type": "integer"}
+#: Answers to a cancellation.
+CANCEL: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Nothing more of it is begun; how many deliveries stand where",
+        "content": {
+            "application/json": {
+                "schema": _object(
+                    ["event", "cancelled", "sent", "sending"],
+                    event=_TEXT,
+                    cancelled=_COUNT,
+                    sent=_COUNT,
+                    sending=_COUNT,
+                )
+            }
+        },
+    },
+    404: _answer("There is no such event"),
+    **_COMMON,
+}
+#: Answers to how the service is.
+STATUS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "How the service is; `problems` says what needs attention"},
+    **_COMMON,
+}
 SCHEMES: Final = {"bearer": {"type": "http", "scheme": "bearer"}}
 SECURITY: Final[dict[str, Any]] = {"security": [{"bearer": []}]}
 INTAKE: Final[dict[str, Any]] = {

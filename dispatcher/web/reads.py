@@ -1,4 +1,4 @@
-"""``GET``: what became of an event, and of each of its deliveries."""
+"""``GET``: what became of an event and of each of its deliveries, and how the service is."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dispatcher.flow.present import delivery_json, event_json
+from dispatcher.flow.status import look, status_json
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.ledger import Ledger
+from dispatcher.queue.bell import Bell
 from dispatcher.web.auth import Auth
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="How many deliveries one page holds.")]
@@ -24,8 +26,9 @@ After = Annotated[
 class Reads:
     """Tells what the ledger knows."""
 
-    def __init__(self, ledger: Ledger, auth: Auth) -> None:
+    def __init__(self, ledger: Ledger, bell: Bell, auth: Auth) -> None:
         self._ledger = ledger
+        self._bell = bell
         self._auth = auth
 
     async def event(self, request: Request, id: str) -> Response:  # noqa: A002 - the path's word
@@ -50,6 +53,11 @@ class Reads:
         link = f"/v1/events/{event.id}/deliveries?{query}" if follows else None
         body = {"deliveries": [delivery_json(delivery) for delivery in page], "next": link}
         return _json(body, {"Link": f'<{link}>; rel="next"'} if link else None)
+
+    async def status(self, request: Request) -> Response:
+        """Whether all is well, what waits since when, and which workers are there."""
+        await self._auth.require("read", request.headers.raw)
+        return _json(status_json(await look(self._ledger, self._bell)))
 
 
 def _json(value: Any, headers: dict[str, str] | None = None) -> Response:

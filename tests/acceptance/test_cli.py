@@ -275,24 +275,6 @@ def test_a_broken_file_leaves_its_last_good_version_in_force(running: Path) -> N
     assert "recipients/contoso-prod.yaml:2" in checked.out
 
 
-def test_without_a_mail_server_nothing_is_lost(root: Path, tmp_path: Path) -> None:
-    """The delivery is put off, the command says so and exits with 4, and the ledger has the attempt."""
-    variables = {
-        "DISPATCHER_SMTP_URL": "smtp://127.0.0.1:1",
-        "DISPATCHER_STATE_DIR": str(tmp_path),
-    }
-    with staying(root, "worker", until="Working", **variables):
-        arguments = ("--instance", "bare", "--sample", "--wait", "--json")
-        done = dispatcher(root, "send", "planned-maintenance", *arguments, **variables)
-    [row] = json.loads(dispatcher(root, "deliveries", "--json", **variables).out)
-
-    assert done.code == 4
-    assert "SMTP server cannot be reached" in done.err
-    assert row["status"] == "deferred"
-    assert row["next_try_at"] is not None
-    assert row["attempts"][0]["reason"] == "relay_unreachable"
-
-
 def test_without_redis_the_event_is_kept_and_goes_out_later(root: Path, tmp_path: Path) -> None:
     """`send` warns and exits with 0; once a worker runs, the sweep finds the event."""
     variables = {"DISPATCHER_STATE_DIR": str(tmp_path)}

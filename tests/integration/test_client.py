@@ -13,12 +13,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from ledger_records import expansion, people
 from web_service import FIELDS, TOKEN, Service, service
 
 import dispatcher
 from dispatcher import client as client_module
-from dispatcher.client import Client, SendRefused, Sent, TokenRefused
-from dispatcher.errors import EventConflict, EventInvalid, InvalidInput, ServiceUnreachable
+from dispatcher.client import Cancelled, Client, SendRefused, Sent, TokenRefused
+from dispatcher.errors import EventConflict, EventInvalid, InvalidInput, NotFound, ServiceUnreachable
 
 TYPE = "planned-maintenance"
 ACCEPTED = b'{"event":"evt_1","url":"/v1/events/evt_1"}'
@@ -52,7 +53,7 @@ async def scripted(*answers: bytes | None) -> AsyncIterator[tuple[str, list[dict
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
-        seen.append(json.loads(await reader.readexactly(int(length.split(b":")[1]))))
+        seen.append(json.loads(await reader.readexactly(int(length.split(b":")[1])) or b"{}"))
         said = answers[min(len(seen), len(answers)) - 1]
         if said is not None:
             writer.write(said)
@@ -296,3 +297,25 @@ def test_is_exported_when_asked_for() -> None:
     """The package has the client, and nothing that it has not."""
     assert dispatcher.Client is Client
     assert not hasattr(dispatcher, "Klient")
+
+
+async def test_cancels_an_event(api: Service) -> None:
+    """What was not sent is stopped; an event that the server does not know is told apart."""
+    client = Client(api.url, TOKEN)
+    sent = await client.send(TYPE, instances=["contoso-prod"], fields=FIELDS)
+    await api.app.ledger.expansions.store(sent.event, expansion(people(4)))
+    cancelled = await client.cancel(sent.event)
+
+    assert cancelled == Cancelled(sent.event, cancelled=4, sent=0, sending=0)
+    assert await client.cancel(sent.event) == cancelled
+    with pytest.raises(NotFound, match="evt_none"):
+        await client.cancel("evt_none")
+    with pytest.raises(TokenRefused):
+        await Client(api.url, "dsp_wrong").cancel(sent.event)
+
+
+async def test_a_strange_answer_is_no_cancellation() -> None:
+    """What is no answer of a Dispatcher is not taken for one."""
+    async with scripted(answer(200, b"<html>")) as (url, _):
+        with pytest.raises(ServiceUnreachable, match="Check the URL"):
+            await Client(url, "token").cancel("evt_1")

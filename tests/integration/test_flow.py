@@ -2,119 +2,20 @@
 
 from __future__ import annotations
 
-import random
-import shutil
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
-from clock import Clock
-from program import PROJECT
-from smtp_server import SmtpServer
+from way import CONTOSO, Way
 
-from dispatcher.domain.catalogue import Catalogue, Sender
+from dispatcher.domain.catalogue import Sender
 from dispatcher.domain.delivery import Delivery, Lane, Status
 from dispatcher.domain.event import EventStatus, Selection
 from dispatcher.domain.fields import sample
 from dispatcher.errors import EventConflict, EventInvalid
-from dispatcher.files.catalogue_file import load_catalogue
-from dispatcher.files.recipient_store import RecipientStore
-from dispatcher.flow.attempt import Terms
-from dispatcher.flow.deliver import Deliver
-from dispatcher.flow.expand import Expand
 from dispatcher.flow.explain import explain, tell
-from dispatcher.flow.submit import Submission, Submit
-from dispatcher.flow.sweep import Sweep
-from dispatcher.ledger import Filter, Ledger
-from dispatcher.mail.locale import Translations
-from dispatcher.mail.renderer import Renderer
-from dispatcher.queue.bell import Bell
+from dispatcher.flow.submit import Submission
 from dispatcher.queue.lanes import EVERY
-from dispatcher.smtp.relay import Relay
-
-CONTOSO = """\
-instance: contoso-prod
-name: Contoso Production
-time_zone: Europe/Berlin
-admins: [a@contoso.example, b@contoso.example]
-recipients: [c@contoso.example]
-"""
-NORTHWIND = "instance: northwind-prod\nadmins: [a@contoso.example, n@northwind.example]\n"
-
-
-@dataclass
-class Way:
-    """The parts of the way, and short words for going it."""
-
-    root: Path
-    catalogue: Catalogue
-    ledger: Ledger
-    clock: Clock
-    submit: Submit
-    expand: Expand
-    deliver: Deliver
-    sweep: Sweep
-    server: SmtpServer
-
-    async def accept(
-        self,
-        key: str,
-        *,
-        instances: Sequence[str] = ("contoso-prod",),
-        thread: str | None = None,
-        id_: str = "1",
-        **fields: Any,
-    ) -> str:
-        """Submit an event with the type's examples, and give its id."""
-        values = sample(self.catalogue.types[key], self.clock()) | fields
-        chosen = Selection("instances", tuple(instances)) if instances else None
-        [accepted] = await self.submit([Submission("test", id_, key, chosen, thread, values)])
-        return accepted.event
-
-    async def go(self, key: str, **choices: Any) -> list[Delivery]:
-        """Submit, expand and deliver once; what became of it."""
-        event = await self.accept(key, **choices)
-        await self.expand(event)
-        await self.deliver(self.catalogue.types[key].lane)
-        return await self.rows(event)
-
-    async def rows(self, event: str) -> list[Delivery]:
-        """The event's deliveries with their attempts, by address."""
-        found = await self.ledger.deliveries.list(Filter(event=event), with_attempts=True)
-        return sorted(found, key=lambda one: one.address)
-
-
-@pytest.fixture
-async def way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterator[Way]:
-    root = tmp_path / "root"
-    shutil.copytree(PROJECT / "templates", root / "templates")
-    shutil.copyfile(PROJECT / "catalogue.yaml", root / "catalogue.yaml")
-    (root / "recipients").mkdir()
-    (root / "recipients" / "contoso-prod.yaml").write_text(CONTOSO, encoding="utf-8")
-    (root / "recipients" / "northwind-prod.yaml").write_text(NORTHWIND, encoding="utf-8")
-    catalogue = load_catalogue(root / "catalogue.yaml", templates=root / "templates")
-    recipients = RecipientStore(root, cache=None, audience_keys=catalogue.audience_keys)
-    bell = Bell(f"unix://{tmp_path}/nobody.sock", token=lambda: "word")
-    renderer = Renderer(root / "templates", Translations(root))
-    async with SmtpServer() as server:
-        relay = Relay(server.address(), connections=4)
-        terms = Terms("tester", timedelta(seconds=30), 4, clock, random.Random(1))
-        yield Way(
-            root,
-            catalogue,
-            ledger,
-            clock,
-            Submit(catalogue, recipients, ledger, bell),
-            Expand(catalogue, recipients, ledger, renderer, bell, clock),
-            Deliver(catalogue, ledger, relay, terms),
-            Sweep(ledger, bell, clock),
-            server,
-        )
-        await relay.close()
-        await bell.close()
 
 
 async def test_everybody_gets_one_mail_and_the_ledger_says_so(way: Way) -> None:
@@ -347,20 +248,6 @@ async def test_a_type_that_a_worker_does_not_know_yet_is_waited_for(way: Way) ->
     assert waiting.status is EventStatus.ACCEPTED
     assert "restart" in waiting.reason
     assert len(await way.rows(event)) == 3
-
-
-async def test_what_a_dead_worker_was_sending_is_taken_over(way: Way) -> None:
-    """A claim whose lease ran out becomes uncertain and is sent by whoever comes next."""
-    event = await way.accept("planned-maintenance")
-    await way.expand(event)
-    await way.ledger.claims.claim(Lane.NORMAL, 10, worker="dead", lease=timedelta(seconds=30))
-    way.clock.advance(seconds=31)
-    await way.sweep()
-    await way.deliver(Lane.NORMAL)
-    rows = await way.rows(event)
-
-    assert {(row.status, row.uncertain) for row in rows} == {(Status.SENT, True)}
-    assert {row.attempts[0].reason for row in rows} == {"lease_expired"}
 
 
 async def test_all_problems_of_a_batch_come_at_once_and_nothing_is_kept(way: Way) -> None:

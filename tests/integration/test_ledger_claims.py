@@ -13,13 +13,13 @@ from ledger_records import (
     SENT,
     claim,
     expanded,
+    lapse,
     new_event,
     people,
 )
 
 from dispatcher.domain.delivery import Attempt, Lane, OnUncertain, Status
 from dispatcher.ledger import Filter, Ledger, Recorded, VariantContent
-from dispatcher.ledger import claims as claims_module
 
 
 async def statuses(ledger: Ledger) -> dict[str, Status]:
@@ -39,6 +39,7 @@ async def test_a_claim_holds_what_is_needed_to_send(ledger: Ledger, clock: Clock
     assert (one.language, one.sender, one.lane) == ("de", "operations", Lane.NORMAL)
     assert (one.message_id, one.created_at) == (delivery.message_id, made)
     assert (one.fence, one.tries, one.on_uncertain) == (1, 0, OnUncertain.HOLD)
+    assert (one.retry_from, one.expires_at) == (made, None)
     assert (delivery.status, delivery.tries, delivery.next_try_at) == (Status.SENDING, 1, None)
     assert await ledger.claims.content([one.variant]) == {
         one.variant: VariantContent("Wartung ■", b"<html>" + b"x" * 5000)
@@ -146,7 +147,7 @@ async def test_a_stale_outcome_is_refused(ledger: Ledger, clock: Clock) -> None:
     await expanded(ledger, people(2))
     old = await claim(ledger)
     clock.advance(seconds=31)
-    await ledger.claims.recover(clock.now)
+    await lapse(ledger)
     (new, _) = await claim(ledger)
     refused = await ledger.claims.record([Recorded(one, SENT) for one in old])
     listed = await ledger.deliveries.list(Filter(address=new.address), with_attempts=True)
@@ -168,70 +169,110 @@ async def test_an_outcome_counts_once(ledger: Ledger) -> None:
     assert await statuses(ledger) == {people(1)[0]: Status.SENT}
 
 
-@pytest.mark.parametrize(
-    ("policy", "status"),
-    [(OnUncertain.RESEND, Status.UNCERTAIN), (OnUncertain.HOLD, Status.HELD)],
-)
-async def test_what_a_lost_worker_was_sending_is_recovered(
-    ledger: Ledger, clock: Clock, policy: OnUncertain, status: Status
-) -> None:
-    """When the lease runs out, the delivery has an attempt that says so, and is due or held."""
-    await expanded(ledger, people(1), on_uncertain=policy)
-    await claim(ledger)
-    before = await ledger.claims.recover(clock.advance(seconds=29))
-    after = await ledger.claims.recover(clock.advance(seconds=1))
-    again = await ledger.claims.recover(clock.now)
-    (delivery,) = await ledger.deliveries.list(with_attempts=True)
-
-    assert (before, after, again) == (0, 1, 0)
-    assert (delivery.status, delivery.reason, delivery.uncertain) == (status, "lease_expired", True)
-    assert [(one.status, one.reason) for one in delivery.attempts] == [(Status.UNCERTAIN, "lease_expired")]
-    assert "w1" in delivery.attempts[0].reply
-    assert len(await claim(ledger)) == (1 if policy is OnUncertain.RESEND else 0)
-
-
-async def test_many_are_recovered_by_several_at_once(
-    ledger: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Recovering in parts, and by several processes at once, settles each delivery once."""
-    monkeypatch.setattr(claims_module, "_RECOVER", 20)
-    await expanded(ledger, people(100))
-    await claim(ledger)
-    now = clock.advance(minutes=1)
-    counts = await asyncio.gather(*(ledger.claims.recover(now) for _ in range(5)))
-    listed = await ledger.deliveries.list(with_attempts=True)
-
-    assert sum(counts) == 100
-    assert {len(delivery.attempts) for delivery in listed} == {1}
-
-
-async def test_a_renewed_lease_holds(ledger: Ledger, clock: Clock) -> None:
-    """Renewing says which deliveries are still ours, and keeps those."""
-    await expanded(ledger, people(3))
-    one, two, three = await claim(ledger)
+async def test_renewing_says_what_is_still_ours(ledger: Ledger, clock: Clock) -> None:
+    """A claim that is done with, or that somebody else followed, is not renewed."""
+    await expanded(ledger, people(4))
+    one, two, three, four = await claim(ledger)
     await ledger.claims.record([Recorded(one, SENT)])
-    clock.advance(seconds=20)
-    ours = await ledger.claims.renew([one, two, three], LEASE)
-    clock.advance(seconds=20)
+    await ledger.claims.give_back([two])
+    ours = await ledger.claims.renew([one, two, three, four], LEASE)
+    clock.advance(minutes=1)
+    await lapse(ledger)
 
-    assert ours == {two, three}
-    assert await ledger.claims.recover(clock.now) == 0
-    assert await ledger.claims.recover(clock.advance(seconds=10)) == 2
-    assert await ledger.claims.renew([two], LEASE) == set()
+    assert ours == {three, four}
+    assert await ledger.claims.renew([three, four], LEASE) == set()
+    assert await ledger.claims.renew([], LEASE) == set()
 
 
-async def test_the_ledger_knows_which_lanes_are_due(ledger: Ledger, clock: Clock) -> None:
-    """Lanes with something due are named, most urgent first, and so is the next moment."""
-    assert await ledger.claims.next_due() is None
-    await expanded(ledger, people(1))
-    await expanded(ledger, people(1), new_event("INC-1", lane=Lane.URGENT))
-    start = clock.now
-    (one,) = await claim(ledger)
-    later = start + timedelta(minutes=5)
-    await ledger.claims.record([Recorded(one, DEFERRED, later)])
+@pytest.mark.parametrize("reason", ["", "relay_unreachable"])
+async def test_what_was_not_begun_goes_back(ledger: Ledger, clock: Clock, reason: str) -> None:
+    """A claim that is given back leaves no attempt and no try; the delivery says why and is due at once."""
+    await expanded(ledger, people(2))
+    one, two = await claim(ledger)
+    await ledger.claims.record([Recorded(two, DEFERRED, clock.now)])
+    (two,) = await claim(ledger)
+    clock.advance(seconds=3)
+    given = await ledger.claims.give_back([one, two], reason)
+    fresh, tried = (await ledger.deliveries.list(with_attempts=True))[::-1]
 
-    assert await ledger.claims.due_lanes(start) == [Lane.URGENT]
-    assert await ledger.claims.next_due() == start
-    assert await ledger.claims.due_lanes(later) == [Lane.URGENT, Lane.NORMAL]
-    await claim(ledger, lane=Lane.URGENT)
-    assert await ledger.claims.next_due() == later
+    assert given == 2
+    assert (fresh.status, fresh.reason, fresh.tries, fresh.attempts) == (Status.QUEUED, reason, 0, ())
+    assert (tried.status, tried.reason, tried.tries) == (Status.DEFERRED, reason, 1)
+    assert len(tried.attempts) == 1
+    assert {fresh.next_try_at, tried.next_try_at} == {clock.now}
+    assert [(one.tries, one.fence) for one in await claim(ledger)] == [(0, 2), (1, 3)]
+
+
+async def test_what_somebody_else_has_does_not_go_back(ledger: Ledger, clock: Clock) -> None:
+    """A claim that lapsed cannot be given back, nor one whose outcome is known."""
+    await expanded(ledger, people(2))
+    one, two = await claim(ledger)
+    await ledger.claims.record([Recorded(one, SENT)])
+    await lapse(ledger)
+    lapsed = await ledger.claims.give_back([one, two])
+    (again,) = await claim(ledger, worker="w2")
+
+    assert lapsed == 0
+    assert await ledger.claims.give_back([two]) == 0
+    assert (await statuses(ledger))[again.address] is Status.SENDING
+
+
+async def test_what_has_expired_is_not_handed_out(ledger: Ledger, clock: Clock) -> None:
+    """A claim settles what is over as expired, without a try, and hands out the others."""
+    over = clock.now + timedelta(hours=1)
+    await expanded(ledger, ["late@example.com"], expires_at=over)
+    clock.advance(seconds=1)
+    await expanded(ledger, people(1), new_event("CHG-2"), expires_at=over + timedelta(seconds=1))
+    early = await claim(ledger, 1)
+    await ledger.claims.give_back(early)
+    clock.now = over
+    taken = await claim(ledger)
+    (expired,) = await ledger.deliveries.list(Filter(status=Status.EXPIRED), with_attempts=True)
+
+    assert [(one.address, one.expires_at) for one in early] == [("late@example.com", over)]
+    assert [one.address for one in taken] == people(1)
+    assert (expired.address, expired.reason, expired.expires_at) == ("late@example.com", "expired", over)
+    assert (expired.tries, expired.next_try_at, expired.attempts) == (0, None, ())
+    assert expired.updated_at == over
+    assert await claim(ledger) == []
+
+
+async def test_what_is_being_sent_does_not_expire(ledger: Ledger, clock: Clock) -> None:
+    """Expiry bars a claim, never an outcome; a later try is barred, and the tries stay on record."""
+    await expanded(ledger, people(2), expires_at=clock.now + timedelta(minutes=1))
+    one, two = await claim(ledger)
+    later = clock.advance(minutes=2)
+    await ledger.claims.record([Recorded(one, SENT), Recorded(two, LOST, later)])
+    taken = await claim(ledger)
+    listed = {delivery.address: delivery for delivery in await ledger.deliveries.list(with_attempts=True)}
+    sent, doubtful = (listed[address] for address in people(2))
+
+    assert taken == []
+    assert (sent.status, sent.tries) == (Status.SENT, 1)
+    assert (doubtful.status, doubtful.tries, doubtful.uncertain) == (Status.EXPIRED, 1, True)
+    assert [attempt.reason for attempt in doubtful.attempts] == ["lost_after_data"]
+
+
+async def test_what_is_barred_does_not_end_a_claim(ledger: Ledger, clock: Clock) -> None:
+    """Pages full of what is cancelled or expired are settled, until something can be handed out."""
+    await expanded(ledger, people(7), expires_at=clock.now + timedelta(minutes=1))
+    withdrawn = await expanded(ledger, people(8), new_event("CHG-2"))
+    clock.advance(minutes=2)
+    await expanded(ledger, people(5), new_event("CHG-3"))
+    await ledger.events.cancel(withdrawn)
+    taken = await claim(ledger, 3)
+    standing = [one.status for one in await ledger.deliveries.list()]
+
+    assert [one.address for one in taken] == people(3)
+    assert standing.count(Status.EXPIRED) == 7
+    assert standing.count(Status.CANCELLED) == 8
+    assert len(await claim(ledger, 3)) == 2
+    assert await claim(ledger, 3) == []
+
+
+async def test_a_claim_of_nothing_but_barred_rows_ends(ledger: Ledger, clock: Clock) -> None:
+    """Where nothing can be handed out, a claim comes back empty, and all of it is settled."""
+    await expanded(ledger, people(9), expires_at=clock.now)
+
+    assert await claim(ledger, 2) == []
+    assert set((await statuses(ledger)).values()) == {Status.EXPIRED}

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from clock import Clock
-from ledger_records import expanded, expansion, new_event, people
+from ledger_records import LEASE, claim, expanded, expansion, new_event, people
 
 from dispatcher.domain.delivery import Lane, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import EventConflict, EventInvalid, NotFound
 from dispatcher.ledger import Added, Ledger
+from dispatcher.ledger.events import CANCELLED_EARLY
 
 
 async def test_an_event_comes_back_as_it_was_given(ledger: Ledger, clock: Clock) -> None:
@@ -187,3 +188,91 @@ async def test_an_event_knows_how_far_it_is(ledger: Ledger) -> None:
     counts = {one.id: one.counts for one in await ledger.events.list()}
 
     assert counts == {event: {Status.QUEUED: 3}, other: {Status.QUEUED: 2}}
+
+
+async def test_an_event_can_be_withdrawn_before_it_is_expanded(ledger: Ledger, clock: Clock) -> None:
+    """It is recorded with the reason, is expanded by nobody, and keeps the moment of the first time."""
+    (added,) = await ledger.events.add([new_event()])
+    first = clock.advance(seconds=5)
+    await ledger.events.cancel(added.id)
+    clock.advance(seconds=5)
+    await ledger.events.cancel(added.id)
+    stored = await ledger.expansions.store(added.id, expansion(people(3)))
+    event = await ledger.events.get(added.id)
+
+    assert (event.status, event.reason) == (EventStatus.RECORDED, CANCELLED_EARLY)
+    assert event.cancelled_at == first
+    assert stored == 0
+    assert not await ledger.expansions.begin(added.id, LEASE)
+    assert await ledger.events.unexpanded(5) == []
+    assert await ledger.deliveries.list() == []
+
+
+async def test_an_expanded_event_stays_expanded_when_it_is_withdrawn(ledger: Ledger, clock: Clock) -> None:
+    """Its deliveries are what changes; another event's are handed out as before."""
+    event = await expanded(ledger, people(2))
+    other = await expanded(ledger, people(2), new_event("CHG-2"))
+    await ledger.events.cancel(event)
+    taken = await claim(ledger)
+    kept = await ledger.events.get(event)
+
+    assert (kept.status, kept.reason, kept.cancelled_at) == (EventStatus.EXPANDED, "", clock.now)
+    assert kept.counts == {Status.CANCELLED: 2}
+    assert {one.event for one in taken} == {other}
+    assert (await ledger.events.get(other)).cancelled_at is None
+
+
+async def test_an_event_that_failed_can_be_withdrawn(ledger: Ledger) -> None:
+    """It was not expanded and never will be: nobody finds it among those to be tried again."""
+    (added,) = await ledger.events.add([new_event()])
+    await ledger.expansions.fail(added.id, "no template")
+    await ledger.events.cancel(added.id)
+    event = await ledger.events.get(added.id)
+
+    assert (event.status, event.reason) == (EventStatus.RECORDED, CANCELLED_EARLY)
+    assert not await ledger.events.retry(added.id)
+    assert await ledger.events.failed() == []
+
+
+@pytest.mark.parametrize("text", ["evt_none", "", "a\x00b", "\ud800"])
+async def test_what_is_not_there_cannot_be_withdrawn(ledger: Ledger, text: str) -> None:
+    """An unknown event is named, and one that never was is not tried again."""
+    await expanded(ledger, people(1))
+    with pytest.raises(NotFound):
+        await ledger.events.cancel(text)
+
+    assert not await ledger.events.retry(text)
+    assert len(await claim(ledger)) == 1
+
+
+async def test_an_event_that_failed_can_be_tried_again(ledger: Ledger) -> None:
+    """It waits for its audience like a new one; an event that did not fail stays as it is."""
+    (added,) = await ledger.events.add([new_event()])
+    before = await ledger.events.retry(added.id)
+    await ledger.expansions.begin(added.id, LEASE)
+    await ledger.expansions.fail(added.id, "no template")
+    again = await ledger.events.retry(added.id)
+    event = await ledger.events.get(added.id)
+
+    assert (before, again) == (False, True)
+    assert (event.status, event.reason) == (EventStatus.ACCEPTED, "")
+    assert [one.id for one in await ledger.events.unexpanded(5)] == [added.id]
+    assert await ledger.expansions.begin(added.id, LEASE)
+    assert await ledger.expansions.store(added.id, expansion(people(2))) == 2
+    assert not await ledger.events.retry(added.id)
+
+
+async def test_events_that_failed_are_listed(ledger: Ledger, clock: Clock) -> None:
+    """Oldest first, all or those that came in since a moment."""
+    ids = []
+    for number in range(4):
+        (added,) = await ledger.events.add([new_event(f"CHG-{number}")])
+        ids.append(added.id)
+        clock.advance(hours=1)
+    for id_ in ids[:3]:
+        await ledger.expansions.fail(id_, "no template")
+    since = clock.now - timedelta(hours=3)
+
+    assert [event.id for event in await ledger.events.failed()] == ids[:3]
+    assert [event.id for event in await ledger.events.failed(since)] == ids[1:3]
+    assert await ledger.events.failed(clock.now) == []

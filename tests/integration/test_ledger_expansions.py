@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from clock import Clock
-from ledger_records import claim, expansion, new_delivery, new_event, people
+from ledger_records import LEASE, claim, expansion, new_delivery, new_event, people
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import func, select
 
@@ -28,6 +29,27 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large expansion is one of more than ten deliveries or two variants."""
     monkeypatch.setattr(expansions, "DELIVERIES", 10)
     monkeypatch.setattr(expansions, "VARIANTS", 2)
+
+
+async def half_stored(ledger: Ledger, event: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process dies while it stores the third of four parts of an event's expansion."""
+    real, calls = expansions._insert, iter(range(100))
+
+    async def until_the_power_is_cut(*args: Any) -> None:
+        if next(calls) == 2:
+            raise PowerCutError
+        await real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(expansions, "_insert", until_the_power_is_cut)
+        with pytest.raises(PowerCutError):
+            await ledger.expansions.store(event, expansion(people(35), mark=f"first.{event}"))
+
+
+async def rows(ledger: Ledger) -> int:
+    """How many deliveries there are, staged ones among them."""
+    async with ledger.database.read() as connection:
+        return (await connection.execute(select(func.count()).select_from(deliveries))).scalar_one()
 
 
 async def added(ledger: Ledger, external_id: str = "CHG-1") -> str:
@@ -150,24 +172,13 @@ async def test_a_crash_in_the_middle_is_made_good(
 ) -> None:
     """Until it is whole, nothing of an expansion is shown or sent; doing it again replaces it."""
     event = await added(ledger)
-    real, calls = expansions._insert, iter(range(100))
+    await half_stored(ledger, event, monkeypatch)
 
-    async def until_the_power_is_cut(*args: Any) -> None:
-        if next(calls) == 2:
-            raise PowerCutError
-        await real(*args)
-
-    monkeypatch.setattr(expansions, "_insert", until_the_power_is_cut)
-    with pytest.raises(PowerCutError):
-        await ledger.expansions.store(event, expansion(people(35), mark="first"))
-    monkeypatch.setattr(expansions, "_insert", real)
-    async with ledger.database.read() as connection:
-        staged = (await connection.execute(select(func.count()).select_from(deliveries))).scalar_one()
-
-    assert staged == (0 if ledger.database.many_writers else 20)
+    assert await rows(ledger) == (0 if ledger.database.many_writers else 20)
     assert await claim(ledger) == []
-    assert await ledger.claims.due_lanes(ledger.database.now()) == []
-    assert await ledger.claims.next_due() is None
+    assert await ledger.backlog.due_lanes(ledger.database.now()) == []
+    assert await ledger.backlog.oldest_due() is None
+    assert await ledger.deliveries.cancel(event) == 0
     assert await ledger.deliveries.list() == []
     assert await ledger.deliveries.counts(event) == {}
     assert [one.id for one in await ledger.events.unexpanded(1)] == [event]
@@ -182,21 +193,10 @@ async def test_a_failure_clears_what_was_left(
 ) -> None:
     """An event that fails after a crash in the middle leaves no delivery behind."""
     event = await added(ledger)
-    real, calls = expansions._insert, iter(range(100))
-
-    async def until_the_power_is_cut(*args: Any) -> None:
-        if next(calls) == 2:
-            raise PowerCutError
-        await real(*args)
-
-    monkeypatch.setattr(expansions, "_insert", until_the_power_is_cut)
-    with pytest.raises(PowerCutError):
-        await ledger.expansions.store(event, expansion(people(35)))
+    await half_stored(ledger, event, monkeypatch)
     await ledger.expansions.fail(event, "no template")
-    async with ledger.database.read() as connection:
-        left = (await connection.execute(select(func.count()).select_from(deliveries))).scalar_one()
 
-    assert left == 0
+    assert await rows(ledger) == 0
 
 
 async def test_of_two_expansions_at_once_one_counts(
@@ -244,3 +244,143 @@ async def test_an_event_gets_in_between_the_parts(sqlite_ledger: Ledger, small_p
 
     assert len(order) == 50 + 1 + 1
     assert order.index("incident") < 10
+
+
+async def test_an_event_is_withdrawn_in_the_middle(
+    ledger: Ledger, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Withdrawing an event clears what an expansion has left, which then finds that it has to give up."""
+    event = await added(ledger)
+    write, turns = ledger.database.write, iter(range(100))
+
+    @asynccontextmanager
+    async def withdrawn() -> AsyncIterator[Any]:
+        if next(turns) == (0 if ledger.database.many_writers else 2):
+            await ledger.events.cancel(event)
+        async with write() as transaction:
+            yield transaction
+
+    monkeypatch.setattr(ledger.database, "write", withdrawn)
+    stored = await ledger.expansions.store(event, expansion(people(35)))
+    kept = await ledger.events.get(event)
+
+    assert stored == 0
+    assert kept.status is EventStatus.RECORDED
+    assert await rows(ledger) == 0
+
+
+async def test_withdrawing_clears_what_a_crash_has_left(
+    ledger: Ledger, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a crash in the middle of its expansion, a withdrawn event has no delivery."""
+    event = await added(ledger)
+    other = await added(ledger, "CHG-2")
+    await half_stored(ledger, event, monkeypatch)
+    await half_stored(ledger, other, monkeypatch)
+    await ledger.events.cancel(event)
+    staged = await rows(ledger)
+
+    assert staged == (0 if ledger.database.many_writers else 20)
+    assert await ledger.expansions.store(other, expansion(people(35), mark="again")) == 35
+    assert await rows(ledger) == 35
+
+
+async def test_an_event_is_begun_by_one(ledger: Ledger, clock: Clock) -> None:
+    """Until its lease has run out nobody else begins it, and keeping it makes the lease longer."""
+    event = await added(ledger)
+    begun = await asyncio.gather(*(ledger.expansions.begin(event, LEASE) for _ in range(5)))
+    clock.advance(seconds=20)
+    await ledger.expansions.extend(event, LEASE)
+    clock.advance(seconds=29)
+    held = await ledger.expansions.begin(event, LEASE)
+    hidden = await ledger.events.unexpanded(5)
+    clock.advance(seconds=1)
+
+    assert begun.count(True) == 1
+    assert (held, hidden) == (False, [])
+    assert [one.id for one in await ledger.events.unexpanded(5)] == [event]
+    assert await ledger.expansions.begin(event, LEASE)
+
+
+async def test_an_event_that_ends_its_workers_fails(
+    ledger: Ledger, clock: Clock, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After three beginnings without an end the event fails, with what to do, and leaves nothing behind."""
+    event = await added(ledger)
+    begun = []
+    for _ in range(4):
+        begun.append(await ledger.expansions.begin(event, LEASE))
+        if begun[-1]:
+            await half_stored(ledger, event, monkeypatch)
+        clock.advance(minutes=1)
+    kept = await ledger.events.get(event)
+
+    assert begun == [True, True, True, False]
+    assert kept.status is EventStatus.FAILED
+    assert "3 workers" in kept.reason
+    assert "dispatcher replay --event" in kept.reason
+    assert await rows(ledger) == 0
+    assert await ledger.events.unexpanded(5) == []
+    assert await ledger.events.retry(event)
+    assert [await begin_and_lapse(ledger, clock, event) for _ in range(4)] == [True, True, True, False]
+
+
+async def begin_and_lapse(ledger: Ledger, clock: Clock, event: str) -> bool:
+    begun = await ledger.expansions.begin(event, LEASE)
+    clock.advance(minutes=1)
+    return begun
+
+
+@pytest.mark.parametrize("end", ["postpone", "let_go", "fail"])
+async def test_each_end_of_an_expansion_clears_the_event(ledger: Ledger, clock: Clock, end: str) -> None:
+    """Only workers in a row count: after any end the event may be begun three times more."""
+    event = await added(ledger)
+    first = [await begin_and_lapse(ledger, clock, event) for _ in range(3)]
+    if end == "let_go":
+        await ledger.expansions.let_go(event)
+    else:
+        await getattr(ledger.expansions, end)(event, "the template is broken")
+    if end == "fail":
+        await ledger.events.retry(event)
+    second = [await begin_and_lapse(ledger, clock, event) for _ in range(4)]
+
+    assert first == [True, True, True]
+    assert second == [True, True, True, False]
+
+
+async def test_an_event_that_is_put_off_waits_with_its_reason(ledger: Ledger, clock: Clock) -> None:
+    """It says what is in the way, is nobody's until its lease has run out, and then expands as usual."""
+    event = await added(ledger)
+    await ledger.expansions.begin(event, LEASE)
+    await ledger.expansions.postpone(event, "the template is broken")
+    waiting = await ledger.events.get(event)
+    held = await ledger.expansions.begin(event, LEASE)
+    clock.advance(seconds=30)
+    again = await ledger.expansions.begin(event, LEASE)
+    await ledger.expansions.store(event, expansion(people(1)))
+    kept = await ledger.events.get(event)
+
+    assert (waiting.status, waiting.reason) == (EventStatus.ACCEPTED, "the template is broken")
+    assert (held, again) == (False, True)
+    assert (kept.status, kept.reason) == (EventStatus.EXPANDED, "")
+
+
+async def test_what_is_done_with_is_not_begun(ledger: Ledger) -> None:
+    """An event that is expanded, or that nobody knows, cannot be begun."""
+    event = await added(ledger)
+    await ledger.expansions.store(event, expansion(people(1)))
+    await ledger.expansions.postpone(event, "too late")
+
+    assert not await ledger.expansions.begin(event, LEASE)
+    assert not await ledger.expansions.begin("evt_none", LEASE)
+    assert (await ledger.events.get(event)).reason == ""
+
+
+async def test_what_a_delivery_announces_may_end(ledger: Ledger, clock: Clock) -> None:
+    """The moment up to which a delivery may be sent is kept with it, to the microsecond."""
+    event = await added(ledger)
+    over = clock.now + timedelta(days=1, microseconds=1)
+    await ledger.expansions.store(event, expansion(people(1), expires_at=over))
+    (delivery,) = await ledger.deliveries.list()
+
+    assert delivery.expires_at == over

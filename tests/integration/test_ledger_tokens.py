@@ -73,3 +73,17 @@ async def test_a_worker_that_crashed_is_forgotten(ledger: Ledger, clock: Clock) 
     await asyncio.gather(*(ledger.workers.heartbeat(two) for _ in range(10)))
 
     assert await ledger.workers.alive(timedelta(days=9)) == [two]
+
+
+async def test_a_heartbeat_says_how_its_worker_is(ledger: Ledger, clock: Clock) -> None:
+    """How the SMTP server is, and how many outcomes were refused, change with each heartbeat."""
+    first = Heartbeat("w1", "mx1", 1, "0.1.0", clock.now, clock.now)
+    later = replace(first, seen_at=clock.advance(seconds=5), relay={"state": "open", "for": 1.5}, stale=3)
+    await ledger.workers.heartbeat(first)
+    before = await ledger.workers.alive(timedelta(minutes=1))
+    await ledger.workers.heartbeat(later)
+    after = await ledger.workers.alive(timedelta(minutes=1))
+    await ledger.workers.heartbeat(replace(first, seen_at=clock.advance(seconds=5)))
+
+    assert (before, after) == ([first], [later])
+    assert [one.relay for one in await ledger.workers.alive(timedelta(minutes=1))] == [None]

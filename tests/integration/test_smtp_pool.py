@@ -7,22 +7,13 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from clock import Monotonic
 from smtp_server import SmtpServer
 
 from dispatcher.domain.delivery import Status
 from dispatcher.smtp.relay import MESSAGES_PER_SESSION, Envelope, Relay, Timeouts
 
 QUICK = Timeouts(connect=5, mail=5, recipient=5, data_start=5, data_end=5, reset=1, quit=0.2)
-
-
-class Clock:
-    """Monotonic seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def mail(to: str = "ann@example.com") -> Envelope:
@@ -44,12 +35,12 @@ async def server() -> AsyncIterator[SmtpServer]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> Monotonic:
+    return Monotonic()
 
 
 @pytest.fixture
-async def relay(server: SmtpServer, clock: Clock) -> AsyncIterator[Relay]:
+async def relay(server: SmtpServer, clock: Monotonic) -> AsyncIterator[Relay]:
     relay = Relay(server.address(), connections=3, reserved=1, timeouts=QUICK, clock=clock)
     yield relay
     await relay.close()
@@ -82,7 +73,7 @@ async def test_an_incident_overtakes_bulk_that_hangs(server: SmtpServer, relay: 
 
 
 async def test_a_session_idle_for_too_long_is_replaced(
-    server: SmtpServer, relay: Relay, clock: Clock
+    server: SmtpServer, relay: Relay, clock: Monotonic
 ) -> None:
     """After 31 s the kept session is taken leave of and a new one opened."""
     await relay.send(mail())
@@ -99,7 +90,7 @@ async def test_a_session_idle_for_too_long_is_replaced(
 
 
 async def test_sessions_that_are_not_needed_any_more_age_out(
-    server: SmtpServer, relay: Relay, clock: Clock
+    server: SmtpServer, relay: Relay, clock: Monotonic
 ) -> None:
     """After a burst, a trickle of mail keeps one session alive and lets the others go."""
     await asyncio.gather(*map(relay.send, mails(50)))
@@ -168,7 +159,7 @@ async def test_a_session_carries_so_many_messages_and_no_more(server: SmtpServer
 
 
 async def test_an_outage_is_met_by_one_connection_at_a_time(
-    server: SmtpServer, relay: Relay, clock: Clock
+    server: SmtpServer, relay: Relay, clock: Monotonic
 ) -> None:
     """A thousand messages into an outage make one attempt a second, and all are deferred."""
     server.script("CONNECT", reply="554 5.3.2 Down")
@@ -200,7 +191,7 @@ async def test_an_outage_that_cut_idle_sessions_is_met_by_one_connection(
 
 
 async def test_mail_flows_again_once_the_outage_is_over(
-    server: SmtpServer, relay: Relay, clock: Clock
+    server: SmtpServer, relay: Relay, clock: Monotonic
 ) -> None:
     """A second after the last failure the next message finds the relay well."""
     await relay.send(mail())
@@ -217,7 +208,7 @@ async def test_mail_flows_again_once_the_outage_is_over(
 
 
 async def test_a_server_with_fewer_sessions_than_slots_is_served_with_those(
-    server: SmtpServer, relay: Relay, clock: Clock
+    server: SmtpServer, relay: Relay, clock: Monotonic
 ) -> None:
     """A limit on connections defers the few that met it, not the hundreds behind them."""
     limit = server.script("CONNECT", reply="421 4.7.0 Too many connections", action="cut", skip=2)

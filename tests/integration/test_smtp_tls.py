@@ -13,10 +13,11 @@ from typing import Literal
 import pytest
 from smtp_server import SmtpServer, trusting_context
 
+from dispatcher.domain.circuit import LOGIN_PAUSE
 from dispatcher.domain.delivery import Status
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.settings import RelayAddress, Secret, Tls
-from dispatcher.smtp.relay import LOGIN_REFUSED_SECONDS, Envelope, Relay, Timeouts
+from dispatcher.smtp.relay import Envelope, Relay, Timeouts
 
 LOGIN = ("ann", "s3cret-pässword")
 ENVELOPE = Envelope("noreply@example.org", "bob@example.com", b"Subject: x\r\n\r\nbody\r\n")
@@ -170,7 +171,7 @@ async def test_a_refused_log_in_defers_and_is_not_repeated_at_once() -> None:
         relay = Relay(address, timeouts=QUICK, tls_context=trusting_context(), clock=lambda: now[0])
         outcomes = await asyncio.gather(*(relay.send(ENVELOPE) for _ in range(50)))
         first = server.connections
-        now[0] += LOGIN_REFUSED_SECONDS - 1
+        now[0] += LOGIN_PAUSE - 1
         await relay.send(ENVELOPE)
         held = server.connections
         now[0] += 2

@@ -95,6 +95,18 @@ def test_urgent_and_optional_types_are_the_policy_s() -> None:
     }
 
 
+def test_only_what_a_date_makes_pointless_expires() -> None:
+    """Announcements end with what they announce; incidents, reports and series are told however late."""
+    assert {key: spec.expires for key, spec in shipped().types.items() if spec.expires} == {
+        "planned-maintenance": "end",
+        "update-scheduled": "scheduled_at",
+        "update-reminder": "scheduled_at",
+        "update-fallback": "scheduled_at",
+        "update-rescheduled": "scheduled_at",
+        "support-case-closing": "closes_at",
+    }
+
+
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -125,6 +137,7 @@ def banner(dark: bool = False, **change: Any) -> Change:
 
 
 WHEN: dict[str, Any] = {"kind": "datetime"}
+AHEAD = "Name a field that lies ahead, or give it an example like +14d"
 MOMENT = "Give a date and time with offset, like 2027-03-06T22:00+01:00 or 2027-03-06T21:00Z"
 BROKEN: dict[str, tuple[Change, str, str]] = {
     "sender": (
@@ -289,6 +302,31 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         fields(end=WHEN | {"after": "end"}),
         "types.note.fields.end.after", "names its own field. Name another field, or remove it.",
     ),
+    "expires-unknown": (
+        both(fields(end=WHEN), note(expires="edn")),
+        "types.note.expires",
+        "'edn' is no field of kind datetime or date. Did you mean end?",
+    ),
+    "expires-kind": (
+        both(fields(end=WHEN, day={"kind": "date"}), note(expires="summary")),
+        "types.note.expires",
+        "'summary' is no field of kind datetime or date. Use one of day, end.",
+    ),
+    "expires-without-such-a-field": (
+        note(expires="2d"),
+        "types.note.expires",
+        "'2d' is no field of kind datetime or date. Add a field of kind datetime or date.",
+    ),
+    "expires-behind": (
+        both(fields(begun=WHEN | {"example": "-3h"}), note(expires="begun")),
+        "types.note.expires",
+        f"'begun' is over when the event comes, by its example '-3h'. {AHEAD}.",
+    ),
+    "expires-yesterday": (
+        both(fields(day={"kind": "date", "example": "-1d"}), note(expires="day")),
+        "types.note.expires",
+        f"'day' is over when the event comes, by its example '-1d'. {AHEAD}.",
+    ),
     "examples-disordered": (
         fields(
             start={"kind": "date", "example": "+2d"},
@@ -349,6 +387,11 @@ RIGHT: dict[str, Change] = {
     "an example that is false": fields(more={"kind": "boolean", "required": True, "example": False}),
     "an example of today": fields(more={"kind": "datetime", "example": "+0d 21:00"}),
     "a text that looks like a moment": fields(more={"example": "+1d 25:00"}),
+    "an end that is optional and has no example": both(fields(end=WHEN), note(expires="end")),
+    "an end today": both(fields(day={"kind": "date", "example": "+0d"}), note(expires="day")),
+    "an end in a year that was": both(
+        fields(end=WHEN | {"example": "2020-01-01T00:00Z"}), note(expires="end")
+    ),
     "a default of no example": fields(more={"kind": "duration", "default": "PT12H"}),
 }
 

@@ -2,13 +2,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from ledger_records import DEFERRED, FAILED, LOST, SENT
 
-from dispatcher.domain.delivery import Claim, Lane, OnUncertain, Outcome, Status
+from dispatcher.domain.delivery import (
+    MOVE_REASONS,
+    OUTCOME_REASONS,
+    Claim,
+    Lane,
+    OnUncertain,
+    Outcome,
+    Status,
+)
 from dispatcher.ledger import Recorded
-from dispatcher.ledger.outcomes import MAX_REPLY, attempt_row, settled
+from dispatcher.ledger.outcomes import LAPSED, MAX_REPLY, POISON, abandoned, attempt_row, gone, settled
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -27,6 +36,7 @@ CLAIM = Claim(
     fence=1,
     tries=0,
     created_at=NOW,
+    retry_from=NOW,
     on_uncertain=OnUncertain.RESEND,
 )
 
@@ -52,6 +62,34 @@ def test_where_a_delivery_stands_after_an_outcome(
 
     assert (row["new_status"], row["due"]) == (status, due)
     assert row["doubt"] == (outcome is LOST)
+    assert row["crashed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("crashes", "policy", "status", "reason", "due"),
+    [
+        (0, OnUncertain.RESEND, Status.UNCERTAIN, "lease_expired", NOW),
+        (0, OnUncertain.HOLD, Status.HELD, "lease_expired", None),
+        (POISON - 2, OnUncertain.RESEND, Status.UNCERTAIN, "lease_expired", NOW),
+        (POISON - 1, OnUncertain.RESEND, Status.HELD, "poison", None),
+        (POISON - 1, OnUncertain.HOLD, Status.HELD, "poison", None),
+    ],
+)
+def test_where_a_delivery_stands_after_its_worker_went_away(
+    crashes: int, policy: OnUncertain, status: Status, reason: str, due: datetime | None
+) -> None:
+    """It is due at once or held, as its type wants it; the third time in a row it is set aside."""
+    row = abandoned(SimpleNamespace(id="dlv_1", crashes=crashes, on_uncertain=policy.value), NOW)
+
+    assert (row["new_status"], row["new_reason"], row["due"]) == (status, reason, due)
+    assert (row["crashed"], row["doubt"]) == (crashes + 1, True)
+
+
+def test_reasons_are_from_the_closed_sets() -> None:
+    """What the ledger writes by itself when a worker went away is among the words that readers know."""
+    assert set(LAPSED) <= OUTCOME_REASONS | MOVE_REASONS
+    assert gone("w1").reason in OUTCOME_REASONS
+    assert "w1" in gone("w1").reply
 
 
 def test_a_long_reply_is_cut() -> None:

@@ -110,7 +110,7 @@ def test_an_unreachable_relay_keeps_the_code_of_its_refusal() -> None:
     """A greeting or a log-in that was refused has a code worth keeping."""
     outcome = replies.unreachable("what", SMTPResponseException(535, "5.7.8 no"))
 
-    assert outcome == Outcome(Status.DEFERRED, "relay_unreachable", 535, "5.7.8", "what")
+    assert outcome == Outcome(Status.DEFERRED, "relay_unreachable", 535, "5.7.8", "what", tried=False)
 
 
 def test_a_malformed_reply_has_no_code() -> None:

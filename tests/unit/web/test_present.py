@@ -77,6 +77,7 @@ def test_shows_a_delivery() -> None:
         template="maintenance@1",
         tries=1,
         next_try_at=NOON,
+        expires_at=NOON + timedelta(days=1),
         uncertain=False,
         created_at=NOON,
         updated_at=NOON,
@@ -96,6 +97,7 @@ def test_shows_a_delivery() -> None:
         }
     ]
     assert value["next_try_at"] == "2026-03-01T12:00:00Z"
+    assert value["expires_at"] == "2026-03-02T12:00:00Z"
     assert orjson.loads(orjson.dumps(value)) == value
 
 

@@ -1,0 +1,60 @@
+"""When a mail is over: from then on nobody gains from it, so it is not sent any more.
+
+A type names the field that tells (docs/decisions/0012). A moment is the same everywhere; a day ends where
+its reader is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dispatcher.domain.catalogue import CommunicationType
+from dispatcher.domain.delivery import NewDelivery
+from dispatcher.domain.values import ValueInvalid, parse_value
+
+
+def expires_at(spec: CommunicationType, fields: Mapping[str, Any], time_zone: str) -> datetime | None:
+    """From when on a mail must not leave any more, in UTC; None if it always may.
+
+    Args:
+        spec: The communication type, whose `expires` names the field.
+        fields: Plain JSON values by field, as the event gave them.
+        time_zone: The reader's IANA zone: there a date lasts until midnight.
+    """
+    field = spec.fields.get(spec.expires or "")
+    if field is None or (given := _given(spec, fields)) is None:
+        return None
+    try:
+        value = parse_value(field, given)
+    except ValueInvalid:
+        return None  # the catalogue has changed since the event was accepted: rather late than never
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)
+    return _end_of_day(value, time_zone) if isinstance(value, date) else None
+
+
+def too_late(
+    spec: CommunicationType, fields: Mapping[str, Any], deliveries: Sequence[NewDelivery], now: datetime
+) -> list[str]:
+    """What the sender of an event should know of those deliveries that are over before they begin."""
+    over = sum(one.expires_at is not None and one.expires_at <= now for one in deliveries)
+    if not over:
+        return []
+    passed = f"{spec.expires} ({str(_given(spec, fields))[:60]}) has passed"
+    if over == len(deliveries):
+        return [f"{passed}, so nobody is mailed"]
+    return [f"{passed} for {over} of {len(deliveries)} deliveries, which are not sent"]
+
+
+def _given(spec: CommunicationType, fields: Mapping[str, Any]) -> Any:
+    key = spec.expires or ""
+    given = fields.get(key)
+    return spec.fields[key].default if given is None else given
+
+
+def _end_of_day(day: date, time_zone: str) -> datetime:
+    """The first moment of the next day; where clocks skip midnight, the moment at which they do."""
+    return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone)).astimezone(UTC)
