@@ -116,3 +116,16 @@ def test_every_dependency_has_a_reason() -> None:
 
     text = _read("decisions/0002-dependencies.md")
     assert [name for name in names if f"| {name} |" not in text] == []
+
+
+def test_every_test_that_a_promise_names_is_there() -> None:
+    """docs/promises.md names tests; each is one of ours."""
+    named = set(re.findall(r"`(test_\w+)`", _read("promises.md")))
+    there = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", path.read_text(encoding="utf-8"))
+    }
+
+    assert named - there == set()
+    assert len(named) > 40

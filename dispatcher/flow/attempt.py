@@ -64,7 +64,6 @@ class Attempt:
             reply = f"{type(error).__name__} in the worker; its log says more"
             outcome = Outcome(Status.DEFERRED, "unsendable", reply=reply)
         if outcome is None:
-            _log.warning("delivery %s waited longer than its claim held; another worker has it", claim.id)
             return Unbegun.LAPSED
         if not outcome.tried:
             return Unbegun.BACK

@@ -15,16 +15,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
 
 from dispatcher.domain.delivery import Claim, Lane, Status
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.attempt import Attempt, Terms, Unbegun
 from dispatcher.flow.compose import Content
+from dispatcher.flow.patience import for_at_most, patiently
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.outcomes import Recorded
 
@@ -41,10 +41,7 @@ BUDGET_SECONDS = 300.0
 IDLE_SECONDS = 1.0
 #: How long what has begun may still take when the work is cancelled; the queue allows five seconds.
 LAST_SECONDS = 3.0
-#: Pauses while the ledger is away.
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
-_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 
@@ -88,6 +85,7 @@ class Drain:
     _done: list[Recorded] = field(default_factory=list)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _lapsed: int = 0
     _claiming: bool = True
     _again: bool = False
 
@@ -153,9 +151,7 @@ class Drain:
         """Let the senders have what was claimed, once its content is read."""
         self._open |= {one.claim: one for one in taken}
         try:
-            contents = await self._patiently(
-                lambda: self.attempt.compose.contents([one.claim for one in taken])
-            )
+            contents = await patiently(lambda: self.attempt.compose.contents([one.claim for one in taken]))
             for one in taken:
                 one.content = contents[one.claim.variant]
         finally:
@@ -172,6 +168,7 @@ class Drain:
             came = await self.attempt(one.claim, one.content, partial(self._holds, one))
             if came is Unbegun.LAPSED:
                 self._open.pop(one.claim, None)
+                self._lapsed += 1
             elif came is Unbegun.BACK:
                 self._returning.append(one.claim)
             else:
@@ -189,10 +186,13 @@ class Drain:
                 while len(self._done) + len(self._returning) < min(FLUSH_ROWS, len(self._open)):
                     await self._news.wait()
                     self._news.clear()
-        return await self._record(self._patiently)
+        return await self._record(patiently)
 
     async def _record(self, keep_at: Callable[[Callable[[], Awaitable[int]]], Awaitable[int]]) -> int:
         """Commit what is done; it stays known here until it is committed."""
+        if self._lapsed:
+            _log.warning("%d deliveries waited longer than their claims held; others have them", self._lapsed)
+            self._lapsed = 0
         batch = self._done[:]
         if not batch:
             return 0
@@ -242,7 +242,7 @@ class Drain:
         """Return to the queue what was not begun; known here until the ledger has it back."""
         going = self._returning[:]
         if going:
-            await self._patiently(lambda: self.ledger.claims.give_back(going, reason))
+            await patiently(lambda: self.ledger.claims.give_back(going, reason))
             del self._returning[: len(going)]
             for claim in going:
                 self._open.pop(claim, None)
@@ -253,11 +253,11 @@ class Drain:
         A statement that hangs on a locked database is left to itself rather than waited for.
         """
         if self._open or self._returning:
-            await _for_at_most(LAST_SECONDS, self._see_through())
+            await for_at_most(LAST_SECONDS, self._see_through())
         for sender in senders:
             sender.cancel()
         if self._done:
-            await _for_at_most(1.0, self._record(lambda commit: commit()))
+            await for_at_most(1.0, self._record(lambda commit: commit()))
 
     async def _see_through(self) -> None:
         self._put_back(self._waiting)
@@ -266,31 +266,9 @@ class Drain:
             if self._open:
                 await self._flush()
 
-    async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
-        """Ask the ledger until it answers."""
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                return await ask()
-            except ServiceUnreachable as error:
-                if pause == FIRST_PAUSE:
-                    _log.warning("%s Waiting for it.", error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-
     def _holds(self, one: _Open) -> bool:
         return self._now() < one.until
 
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
-
-
-async def _for_at_most(seconds: float, work: Coroutine[Any, Any, object]) -> None:
-    """Do the work for so long; what it then still waits for is told to end and not waited for."""
-    task = asyncio.create_task(work)
-    done, _ = await asyncio.wait({task}, timeout=seconds)
-    if not done:
-        task.cancel()
-    elif error := task.exception():
-        _log.warning("%s", error)

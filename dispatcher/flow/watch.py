@@ -12,18 +12,19 @@ from datetime import timedelta
 
 from dispatcher.ledger.leases import Lease
 
-#: Whoever has not looked for so many seconds begins anew: the ledger may have been away, and then nobody
-#: could renew.
-LONGEST_GAP = 5.0
+#: Of the time between two looks, so much of a lease counts at most: when the ledger was away meanwhile,
+#: nobody could renew. With the third of a lease after which workers renew, and the second after which they
+#: try again, that stays below a whole one for every lease there may be.
+COUNTS_AT_MOST = 0.3
 
 
 class LeaseWatch:
-    """Remembers since when each lease is as it is."""
+    """Remembers for how long each lease is as it is."""
 
     def __init__(self, lease: timedelta) -> None:
         self._lease = lease.total_seconds()
-        self._seen: dict[Lease, float] = {}
-        self._looked = float("-inf")
+        self._unchanged: dict[Lease, float] = {}
+        self._looked: float | None = None
 
     def lapsed(self, held: Collection[Lease], now: float) -> Sequence[Lease]:
         """Those of the leases `held` at present that ran out.
@@ -32,8 +33,9 @@ class LeaseWatch:
             held: All there are.
             now: Monotonic seconds.
         """
-        if now - self._looked > max(LONGEST_GAP, self._lease / 2):
-            self._seen.clear()
+        passed = 0.0 if self._looked is None else now - self._looked
+        step = min(passed, COUNTS_AT_MOST * self._lease)
         self._looked = now
-        self._seen = {lease: self._seen.get(lease, now) for lease in held}
-        return [lease for lease, since in self._seen.items() if now - since >= self._lease]
+        before = self._unchanged
+        self._unchanged = {lease: before[lease] + step if lease in before else 0.0 for lease in held}
+        return [lease for lease, seconds in self._unchanged.items() if seconds >= self._lease]

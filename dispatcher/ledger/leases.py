@@ -54,9 +54,14 @@ class Leases:
         self._database = database
 
     async def held(self) -> Sequence[Lease]:
-        """Every lease under which something is being sent."""
+        """Every lease under which something is being sent.
+
+        On SQLite this waits for its turn to write: while another process keeps the file locked nobody can
+        renew, and whoever could look meanwhile would take the living for dead.
+        """
         query = select(deliveries.c.worker, deliveries.c.lease_until).where(_SENDING).distinct()
-        async with self._database.read() as connection:
+        look = self._database.read if self._database.many_writers else self._database.write
+        async with look() as connection:
             return [Lease(row.worker, row.lease_until) for row in await connection.execute(query)]
 
     async def recover(self, lapsed: Collection[Lease]) -> Recovered:

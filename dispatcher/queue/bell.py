@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
@@ -27,6 +28,9 @@ WAITING_DELIVERS = 4
 CONNECTIONS = 16
 #: `depth` looks for jobs already begun among so many of the oldest.
 BEGUN_AMONG = 1000
+
+
+_T = TypeVar("_T")
 
 
 class Bell:
@@ -87,12 +91,9 @@ class Bell:
         Raises:
             ServiceUnreachable: Redis could not be had; a made-up zero would be a lie.
         """
-        redis = self._pool()
         try:
             async with asyncio.timeout(RING_SECONDS):
-                total = int(await redis.zcard(queue_of(lane)))
-                oldest = await redis.zrange(queue_of(lane), 0, BEGUN_AMONG - 1)
-                return max(0, total - await _begun(redis, oldest))
+                return await self._twice(lambda redis: _depth(redis, lane))
         except REDIS_ERRORS as error:
             raise ServiceUnreachable("redis", explain(self._address, error)) from error
 
@@ -125,14 +126,14 @@ class Bell:
         self._outage.ends("bell")
         return True
 
-    async def _twice(self, ring: Callable[[ArqRedis], Awaitable[None]]) -> None:
-        """Ring, and once more if that failed: an idle connection is only found dead by using it."""
+    async def _twice(self, ask: Callable[[ArqRedis], Awaitable[_T]]) -> _T:
+        """Ask, and once more if that failed: an idle connection is only found dead by using it."""
         redis = self._pool()
         try:
-            await ring(redis)
+            return await ask(redis)
         except (RedisConnectionError, ReadOnlyError):
             await forget_idle(redis)
-            await ring(redis)
+            return await ask(redis)
 
     async def _ring(self, redis: ArqRedis, lane: Lane, job: str, argument: str) -> None:
         queue = queue_of(lane)
@@ -145,6 +146,12 @@ class Bell:
     async def _ring_deliver(self, redis: ArqRedis, lane: Lane) -> None:
         if not await _enough_wait(redis, lane):
             await self._ring(redis, lane, DELIVER, lane.value)
+
+
+async def _depth(redis: ArqRedis, lane: Lane) -> int:
+    total = int(await redis.zcard(queue_of(lane)))
+    oldest = await redis.zrange(queue_of(lane), 0, BEGUN_AMONG - 1)
+    return max(0, total - await _begun(redis, oldest))
 
 
 async def _enough_wait(redis: ArqRedis, lane: Lane) -> bool:

@@ -186,9 +186,11 @@ async def test_a_restart_between_two_rings_goes_unnoticed(tmp_path: Path) -> Non
         before = await bell.ring_expand("event1", Lane.URGENT)
     with EmbeddedValkey(tmp_path):
         after = await bell.ring_expand("event2", Lane.URGENT)
+    with EmbeddedValkey(tmp_path):
+        depth = await bell.depth(Lane.URGENT)
         await bell.close()
 
-    assert (before, after) == (True, True)
+    assert (before, after, depth) == (True, True, 0)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from dispatcher.flow.watch import LeaseWatch
 from dispatcher.ledger.leases import Lease
 
@@ -40,21 +42,45 @@ def test_what_a_lease_says_is_never_compared_with_a_clock() -> None:
     assert [looking.lapsed([A, B], float(now)) for now in range(2, 30, 2)] == [[]] * 14
 
 
-def test_whoever_could_not_look_begins_anew() -> None:
-    """While the ledger was away nobody could renew, so that time proves nothing."""
+def test_the_time_of_an_outage_hardly_counts() -> None:
+    """While the ledger was away nobody could renew, so of that time no more than 9 seconds of 30 count."""
     looking = watch()
     looking.lapsed([A], 0.0)
-    after_the_gap = looking.lapsed([A], 40.0)
-    told = [looking.lapsed([A], 40.0 + now) for now in range(2, 32, 2)]
+    looking.lapsed([A], 10.0)
+    after_the_outage = looking.lapsed([A], 3600.0)
+    told = [looking.lapsed([A], 3600.0 + now) for now in range(2, 16, 2)]
 
-    assert after_the_gap == []
-    assert told[:14] == [[]] * 14
-    assert told[14] == [A]
+    assert after_the_outage == []
+    assert told == [[]] * 5 + [[A]] * 2
 
 
-def test_the_shortest_lease_bears_a_slow_sweep() -> None:
-    """With five seconds of lease and two between looks, a look that comes late is no gap."""
+def test_a_slow_ledger_keeps_nobody_alive_for_ever() -> None:
+    """Where each look takes long, a dead worker is found later, but it is found."""
+    looking = watch()
+    told = [looking.lapsed([A], now * 20.0) for now in range(6)]
+
+    assert told == [[]] * 4 + [[A]] * 2
+
+
+@pytest.mark.parametrize("lease", [5.0, 30.0, 3600.0])
+@pytest.mark.parametrize("outage", [0.5, 3.0, 60.0, 7200.0])
+def test_a_living_worker_outlives_every_outage(lease: float, outage: float) -> None:
+    """It renewed a third of a lease ago at worst, and does so a second after the ledger is back."""
+    looking = LeaseWatch(timedelta(seconds=lease))
+    now, told = 0.0, list[object]()
+    while now < lease / 3:
+        told += looking.lapsed([A], now)
+        now += 2.0
+    now += outage
+    told += looking.lapsed([A], now)
+    told += looking.lapsed([A], now + 1.0)
+
+    assert told == []
+
+
+def test_the_shortest_lease_bears_a_sweep_every_two_seconds() -> None:
+    """Of two seconds one and a half count then, and a dead worker is found at the fourth look."""
     looking = watch(5)
-    told = [looking.lapsed([A], now) for now in (0.0, 2.0, 6.5)]
+    told = [looking.lapsed([A], now) for now in (0.0, 2.0, 4.0, 6.0, 8.0)]
 
-    assert told == [[], [], [A]]
+    assert told == [[], [], [], [], [A]]
