@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 
 import pytest
+from aiosmtplib import SMTP
 from clock import Monotonic
 from smtp_server import SmtpServer
 
 from dispatcher.domain.delivery import Status
+from dispatcher.smtp import session
 from dispatcher.smtp.relay import MESSAGES_PER_SESSION, Envelope, Relay, Timeouts
 
 QUICK = Timeouts(connect=5, mail=5, recipient=5, data_start=5, data_end=5, reset=1, quit=0.2)
@@ -282,3 +285,24 @@ async def test_a_closed_relay_defers(server: SmtpServer, relay: Relay) -> None:
 
     assert (outcome.status, outcome.reason) == (Status.DEFERRED, "relay_unreachable")
     assert server.connections == 0
+
+
+async def test_a_server_that_vanishes_is_noticed(
+    server: SmtpServer, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system looks after half a minute of silence whether the other side is still there."""
+    sockets: list[socket.socket] = []
+    session_init = session.Session.__init__
+
+    def noting(self: session.Session, client: SMTP, timeouts: Timeouts) -> None:
+        session_init(self, client, timeouts)
+        assert client.transport is not None
+        sockets.append(client.transport.get_extra_info("socket"))
+
+    monkeypatch.setattr(session.Session, "__init__", noting)
+    await relay.send(mail())
+    [connection] = sockets
+
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
+    assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 60_000
