@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types bench lock schemas clean
+.PHONY: help install demo test chaos lint types bench lock schemas clean
 
 help: ## Say what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ demo: install ## One event of every type through real parts into a mailbox
 
 test: install lint types ## Lint, types and every test
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST)
+
+chaos: install ## A seeded storm of all faults; CHAOS_SECONDS, CHAOS_SEED, CHAOS_DELIVERIES, CHAOS_DATABASE
+	PYTHONPATH=tests $(BIN)/python -m chaos
 
 lint: install ## ruff and the rooms' contract
 	$(BIN)/ruff check .

@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum, auto
 
 from dispatcher.domain.delivery import Claim, Lane, Outcome, Status
 from dispatcher.domain.retry import next_try
@@ -35,13 +34,6 @@ class Terms:
     rng: random.Random
 
 
-class Unbegun(Enum):
-    """Why a claimed delivery was not tried."""
-
-    LAPSED = auto()  # its claim held no more when it was its turn: another worker has it
-    BACK = auto()  # it goes back to the queue: the SMTP server takes nothing, or it is too late for it
-
-
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """Makes attempts."""
@@ -50,23 +42,24 @@ class Attempt:
     compose: Compose
     terms: Terms
 
-    async def __call__(self, claim: Claim, content: Content, holds: Callable[[], bool]) -> Recorded | Unbegun:
-        """What came of one claim, or why nothing was begun.
+    async def __call__(self, claim: Claim, content: Content, holds: Callable[[], bool]) -> Recorded | None:
+        """What came of one claim; None if nothing was begun, and it goes back to the queue.
+
+        That is so when the SMTP server takes nothing at present, when what the mail announces is over, and
+        when the claim held no more by the time it was its turn: the ledger knows whether others have it.
 
         Raises nothing but `asyncio.CancelledError`: what nobody thought of puts one delivery off.
         """
         if claim.expires_at is not None and claim.expires_at <= self.terms.clock():
-            return Unbegun.BACK  # it waited here past its end; the next claim says so
+            return None  # it waited here past its end; the next claim says so
         try:
             outcome = await self._outcome(claim, content, holds)
         except Exception as error:  # noqa: BLE001 - one delivery must never stop the others
             _log.exception("delivery %s is put off", claim.id)
             reply = f"{type(error).__name__} in the worker; its log says more"
             outcome = Outcome(Status.DEFERRED, "unsendable", reply=reply)
-        if outcome is None:
-            return Unbegun.LAPSED
-        if not outcome.tried:
-            return Unbegun.BACK
+        if outcome is None or not outcome.tried:
+            return None
         if outcome.status in {Status.SENT, Status.FAILED}:
             return Recorded(claim, outcome, None)
         # A copy of an uncertain message waits as long as a deferred one, so that a server that hangs

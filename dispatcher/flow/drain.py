@@ -3,7 +3,8 @@
 What must hold whatever goes wrong meanwhile:
 
 - An outcome that is known is never thrown away: while the ledger is away it is kept and offered again.
-- A message is begun only under a claim that still holds; a claim that lapsed while it waited is let go.
+- A message is begun only under a claim that still holds; one that lapsed while it waited is given back,
+  and the ledger knows whether others have it.
 - What was claimed and not begun goes back to the queue when the work ends early, so that nobody has to
   guess about it.
 - A delivery that goes wrong in a way nobody thought of is put off, and the others go on.
@@ -22,7 +23,7 @@ from functools import partial
 
 from dispatcher.domain.delivery import Claim, Lane, Status
 from dispatcher.errors import ServiceUnreachable
-from dispatcher.flow.attempt import Attempt, Terms, Unbegun
+from dispatcher.flow.attempt import Attempt, Terms
 from dispatcher.flow.compose import Content
 from dispatcher.flow.patience import for_at_most, patiently
 from dispatcher.ledger.ledger import Ledger
@@ -85,7 +86,6 @@ class Drain:
     _done: list[Recorded] = field(default_factory=list)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _lapsed: int = 0
     _claiming: bool = True
     _again: bool = False
 
@@ -111,7 +111,7 @@ class Drain:
                 self._claiming = not self.stopping.is_set() and room != 0 and self._now() < ends
                 if self.stopping.is_set() or room == 0:
                     self._put_back(self._waiting)
-                await self._give_back("" if self.stopping.is_set() else "relay_unreachable")
+                await self._give_back("" if room is None or self.stopping.is_set() else "relay_unreachable")
                 if self._claiming:
                     self._again = False
                     await self._take(WINDOW if room is None else room)
@@ -166,10 +166,7 @@ class Drain:
                 await self._more.wait()
             one = self._waiting.popleft()
             came = await self.attempt(one.claim, one.content, partial(self._holds, one))
-            if came is Unbegun.LAPSED:
-                self._open.pop(one.claim, None)
-                self._lapsed += 1
-            elif came is Unbegun.BACK:
+            if came is None:
                 self._returning.append(one.claim)
             else:
                 self._done.append(came)
@@ -190,9 +187,6 @@ class Drain:
 
     async def _record(self, keep_at: Callable[[Callable[[], Awaitable[int]]], Awaitable[int]]) -> int:
         """Commit what is done; it stays known here until it is committed."""
-        if self._lapsed:
-            _log.warning("%d deliveries waited longer than their claims held; others have them", self._lapsed)
-            self._lapsed = 0
         batch = self._done[:]
         if not batch:
             return 0

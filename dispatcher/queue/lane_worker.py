@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from arq.connections import ArqRedis
 from arq.worker import Function, Worker
 
 from dispatcher.domain.delivery import Lane
+from dispatcher.queue.connection import REDIS_ERRORS
 from dispatcher.queue.lanes import queue_of
 
 #: How late a ring may be heard whose announcement got lost.
@@ -109,3 +111,15 @@ class LaneWorker(Worker):
         finally:
             # Through the loop, so that arq's own callback has freed the place before the look.
             self.loop.call_soon(self._signals.woken.set)
+
+    async def finish_job(self, *arguments: Any, **named: Any) -> None:
+        """Tell Redis that a job ended.
+
+        arq shields this from cancellation. So when a job is cancelled because we stop, and Redis is away,
+        nobody is left to hear of the failure, and asyncio would print it with its whole traceback.
+        """
+        try:
+            await super().finish_job(*arguments, **named)
+        except REDIS_ERRORS:
+            if not self._signals.stopping.is_set():
+                raise
