@@ -8,7 +8,6 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from dispatcher import __version__
@@ -18,8 +17,9 @@ from dispatcher.domain.delivery import Lane
 from dispatcher.errors import DispatcherError, ServiceUnreachable
 from dispatcher.flow.attempt import Terms
 from dispatcher.flow.deliver import Deliver
+from dispatcher.flow.patience import for_at_most
 from dispatcher.flow.present import moment_json
-from dispatcher.flow.sweep import Sweep, Watches
+from dispatcher.flow.sweep import Sweep, Sweeper, Watches
 from dispatcher.ledger.workers import Heartbeat
 from dispatcher.queue.worker import Handlers, LaneWorkers
 from dispatcher.settings import RelayAddress
@@ -29,6 +29,8 @@ from dispatcher.watchdog import Watchdog
 SWEEP_SECONDS = 2.0
 PROBE_SECONDS = 3
 HEARTBEAT_SECONDS = 5.0
+#: How long to wait at the end for the ledger to forget this worker.
+LAST_SECONDS = 1.0
 #: Of all SMTP sessions, those that only urgent mail may use.
 RESERVED = 2
 #: Jobs at a time. One drains a lane; the others expand events meanwhile.
@@ -60,7 +62,6 @@ class Worker:
         terms = Terms(self._id, lease, sessions, app.clock, app.rng)
         self._deliver = Deliver(app.project.catalogue, app.ledger, self._relay, terms)
         watches = Watches(app.clock, time.monotonic)
-        self._sweep = Sweep(app.ledger, app.bell, watches, lease, app.expand, self._deliver)
         self._watchdog = Watchdog()
         self._told = State.CLOSED
         self._lanes = LaneWorkers(
@@ -69,6 +70,9 @@ class Worker:
             concurrency=CONCURRENCY,
             revive=revive,
         )
+        app.expand.worker = self._id
+        sweeper = Sweeper(self._id, app.expand, self._deliver, lambda: bool(self._lanes.trouble))
+        self._sweep = Sweep(app.ledger, app.bell, watches, lease, sweeper)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; then claim nothing more and finish what is on the way.
@@ -103,8 +107,8 @@ class Worker:
             await asyncio.gather(stopping, *background, return_exceptions=True)
             self._watchdog.stop()
             await self._relay.close()
-            with suppress(ServiceUnreachable):
-                await self._app.ledger.workers.remove(self._id)
+            # Others see by its age that it is gone, so this is worth no wait for a ledger that is away.
+            await for_at_most(LAST_SECONDS, self._app.ledger.workers.remove(self._id))
 
     async def _probe(self) -> None:
         """Say so if the SMTP server cannot be reached; mail waits for it."""

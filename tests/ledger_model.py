@@ -12,6 +12,7 @@ from datetime import datetime
 from dispatcher.domain.delivery import DUE, Lane, OnUncertain, Outcome, Status
 
 SUSPECT, POISON = 2, 3
+AT_ONCE = {"", "lease_expired", "relay_unreachable"}
 
 
 @dataclass
@@ -20,7 +21,8 @@ class Row:
 
     Attributes:
         attempts: The status and reason of each, oldest first.
-        late: True while the outcome of the last claim is still believed although its lease has lapsed.
+        late: True while the outcome of the last claim is still believed although its lease has lapsed;
+            that it was cancelled, or is over, changes nothing about what happened.
     """
 
     id: str
@@ -52,7 +54,7 @@ class Row:
         """Nobody has it any more."""
         self.status, self.reason, self.next_try_at = status, reason, next_try_at
         self.worker = self.lease_until = None
-        self.late = False
+        self.late = self.late and status in {Status.CANCELLED, Status.EXPIRED}
 
     def has(self, fence: int) -> bool:
         """Whether a claim with that fence still holds."""
@@ -87,7 +89,8 @@ class Model:
         while True:
             waiting = self.due(lane, now)
             suspects = [row for row in waiting if row.crashes >= SUSPECT]
-            if any(row.worker == worker and row.crashes >= SUSPECT for row in self.rows.values()):
+            busy = [row for row in self.rows.values() if row.worker == worker and row.lane is lane]
+            if any(row.crashes >= SUSPECT for row in busy):
                 suspects = []
             suspects.sort(key=lambda row: (row.key[0], row.id not in touched))
             usual = [row for row in waiting if row.crashes < SUSPECT]
@@ -107,11 +110,12 @@ class Model:
             row.move(Status.EXPIRED, "expired")
         else:
             return False
-        row.fence += 1
         return True
 
-    def record(self, key: str, fence: int, outcome: Outcome, next_try_at: datetime | None) -> bool:
-        """Whether the outcome is believed."""
+    def record(
+        self, key: str, fence: int, outcome: Outcome, next_try_at: datetime | None, at: tuple[datetime, int]
+    ) -> bool:
+        """Whether the outcome is believed; `at` is the time, and the tries before the claim's own."""
         row = self.rows[key]
         if not (row.has(fence) or (row.late and row.fence == fence)):
             return False
@@ -123,6 +127,8 @@ class Model:
             again = next_try_at is not None and row.on_uncertain is OnUncertain.RESEND
             status, due = (Status.UNCERTAIN, next_try_at) if again else (Status.HELD, None)
         row.move(status, outcome.reason, due)
+        now, before = at
+        row.retry_from = (row.retry_from or row.created_at) if before else now
         row.crashes = 0
         row.attempts.append((outcome.status, outcome.reason))
         return True
@@ -171,8 +177,9 @@ class Model:
         return len(found)
 
     def due_at_once(self, now: datetime) -> int:
-        """How many waited although they were never tried."""
-        ahead = [row for row in self.rows.values() if row.status is Status.QUEUED and row.key[0] > now]
+        """How many waited although nothing had put them off."""
+        waiting = [row for row in self.rows.values() if row.next_try_at is not None and row.key[0] > now]
+        ahead = [row for row in waiting if row.status is Status.QUEUED or row.reason in AT_ONCE]
         for row in ahead:
             row.next_try_at = now
         return len(ahead)

@@ -113,4 +113,4 @@ async def claim(
 
 async def lapse(ledger: Ledger) -> Recovered:
     """Let every lease that is held at this moment count as lapsed."""
-    return await ledger.leases.recover(await ledger.leases.held())
+    return await ledger.leases.recover(await ledger.leases.held("w"))

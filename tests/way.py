@@ -25,7 +25,7 @@ from dispatcher.flow.attempt import Terms
 from dispatcher.flow.deliver import Deliver
 from dispatcher.flow.expand import Expand
 from dispatcher.flow.submit import Submission, Submit
-from dispatcher.flow.sweep import Sweep, Watches
+from dispatcher.flow.sweep import Sweep, Sweeper, Watches
 from dispatcher.ledger import Filter, Ledger
 from dispatcher.mail.locale import Translations
 from dispatcher.mail.renderer import Renderer
@@ -124,7 +124,13 @@ async def open_way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterato
             Submit(catalogue, recipients, ledger, bell),
             expand,
             deliver,
-            Sweep(ledger, bell, Watches(clock, monotonic), timedelta(seconds=30), expand, deliver),
+            Sweep(
+                ledger,
+                bell,
+                Watches(clock, monotonic),
+                timedelta(seconds=30),
+                Sweeper("sweeper", expand, deliver, lambda: False),
+            ),
             monotonic,
             server,
         )

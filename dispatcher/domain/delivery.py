@@ -206,7 +206,7 @@ class Claim:
         variant: The ledger's id of the content, the same for all that share it.
         fence: Rises with every claim; an outcome written with an older one is refused.
         created_at: When the delivery was made; its message's Date.
-        retry_from: Since when it is being tried: when it was made, or when a person had it tried again.
+        retry_from: When the first try was recorded; before it, when the delivery was made or put back.
         tries: How many tries came before this one.
         expires_at: From when on it must not be sent any more, or None.
     """

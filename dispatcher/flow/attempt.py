@@ -65,7 +65,9 @@ class Attempt:
         # A copy of an uncertain message waits as long as a deferred one, so that a server that hangs
         # is not flooded with copies.
         terms = self.terms
-        due = next_try(claim.lane, claim.tries + 1, claim.retry_from, terms.clock(), terms.rng)
+        now = terms.clock()
+        since = claim.retry_from if claim.tries else now
+        due = next_try(claim.lane, claim.tries + 1, since, now, terms.rng)
         if due is not None and claim.expires_at is not None:
             due = min(due, claim.expires_at)  # no try will come of it, but its end is told in time
         return Recorded(claim, outcome, due)

@@ -25,7 +25,7 @@ class Deliver:
         self._terms = terms
         self._attempt = Attempt(relay, Compose(catalogue, ledger), terms)
         self.tally = Tally()
-        self._drains: dict[Lane, Drain] = {}
+        self._drains: dict[Lane, list[Drain]] = {}
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -43,13 +43,20 @@ class Deliver:
         """
         if self._stopping.is_set():
             return 0
-        running = self._drains.get(lane)
-        if running is not None and running.look_again():
+        drains = self._drains.setdefault(lane, [])
+        if drains and drains[-1].look_again():
             return 0
-        drain = Drain(lane, self._ledger, self._attempt, self._terms, self._stopping, self.tally)
-        self._drains[lane] = drain
+        drain = Drain(
+            lane,
+            self._ledger,
+            self._attempt,
+            self._terms,
+            self._stopping,
+            self.tally,
+            beside=lambda: sum(other.held for other in drains if other is not drain),
+        )
+        drains.append(drain)
         try:
             return await drain.run()
         finally:
-            if self._drains.get(lane) is drain:
-                del self._drains[lane]
+            drains.remove(drain)

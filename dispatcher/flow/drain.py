@@ -72,7 +72,11 @@ class Tally:
 
 @dataclass(slots=True)
 class Drain:
-    """One run over one lane; made anew for each."""
+    """One run over one lane; made anew for each.
+
+    Attributes:
+        beside: How many claims other runs over the lane hold, which claim nothing more.
+    """
 
     lane: Lane
     ledger: Ledger
@@ -80,6 +84,7 @@ class Drain:
     terms: Terms
     stopping: asyncio.Event
     tally: Tally
+    beside: Callable[[], int]
     _open: dict[Claim, _Open] = field(default_factory=dict)
     _waiting: deque[_Open] = field(default_factory=deque)
     _returning: list[Claim] = field(default_factory=list)
@@ -88,6 +93,11 @@ class Drain:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _claiming: bool = True
     _again: bool = False
+
+    @property
+    def held(self) -> int:
+        """How many claims it holds."""
+        return len(self._open)
 
     def look_again(self) -> bool:
         """Have it look for more even if its last look found nothing; False if it claims no more."""
@@ -126,7 +136,7 @@ class Drain:
 
     async def _take(self, window: int) -> None:
         """Claim as many as there is room for, in few large batches rather than many small ones."""
-        room = window - len(self._open)
+        room = window - len(self._open) - self.beside()
         if room < max(1, window // 2):
             return
         until = self._now() + self.terms.lease.total_seconds()

@@ -63,7 +63,11 @@ class _StoppedError(Exception):
 
 
 class Expand:
-    """Makes deliveries of accepted events."""
+    """Makes deliveries of accepted events.
+
+    Attributes:
+        worker: The id of the worker that it works for; empty if there is none.
+    """
 
     def __init__(
         self,
@@ -83,7 +87,7 @@ class Expand:
         self._clock = clock
         self._stopping = threading.Event()
         self._expanding_all = False
-        self._cut_off: set[str] = set()
+        self.worker = ""
 
     def stop(self) -> None:
         """Begin no further variant; what was begun is done again by another worker."""
@@ -127,10 +131,7 @@ class Expand:
         """Expand the event unless somebody else is at it; whether it was ours to do."""
         if event.status is not EventStatus.ACCEPTED:
             return False
-        if event.id in self._cut_off:  # it was the ledger that went away, and not we
-            await self._ledger.expansions.let_go(event.id)
-            self._cut_off.discard(event.id)
-        if not await self._ledger.expansions.begin(event.id, LEASE):
+        if not await self._ledger.expansions.begin(event.id, LEASE, self.worker):
             return False
         holding = asyncio.create_task(self._hold(event.id))
         try:
@@ -140,7 +141,6 @@ class Expand:
                 await self._ledger.expansions.let_go(event.id)
             raise
         except ServiceUnreachable:
-            self._cut_off.add(event.id)
             raise
         except Exception as error:
             with suppress(ServiceUnreachable):  # what is left of the lease is the pause before the next try

@@ -7,12 +7,15 @@ without it. A delivery whose worker went away is taken up once its lease has run
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 from dispatcher.domain.delivery import Lane
+from dispatcher.domain.event import Event
+from dispatcher.errors import ServiceUnreachable
+from dispatcher.flow.expand import LEASE
 from dispatcher.flow.unrung import Unrung
 from dispatcher.flow.watch import LeaseWatch
 from dispatcher.ledger.ledger import Ledger
@@ -23,6 +26,8 @@ from dispatcher.queue.lanes import EVERY
 PATIENCE = timedelta(seconds=3)
 #: Waiting events looked at in one sweep.
 BATCH = 1_000
+#: Urgent events that are expanded at a time beside the others, while nobody hears the bell.
+ASIDE = 4
 #: A wall clock that fell behind by so many seconds was set back.
 SET_BACK = 1.0
 
@@ -37,6 +42,23 @@ class Watches:
     monotonic: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class Sweeper:
+    """The worker that sweeps.
+
+    Attributes:
+        worker: Its id.
+        expand: Expands an event, or `EVERY`.
+        deliver: Delivers what is due in a lane.
+        deaf: Whether it does not hear the bell at present, though others may.
+    """
+
+    worker: str
+    expand: Callable[[str], Awaitable[object]]
+    deliver: Callable[[Lane], Awaitable[object]]
+    deaf: Callable[[], bool]
+
+
 class Sweep:
     """Rings for everything that waits, and sees to it where nobody would hear."""
 
@@ -46,8 +68,7 @@ class Sweep:
         bell: Bell,
         watches: Watches,
         lease: timedelta,
-        expand: Callable[[str], Awaitable[object]],
-        deliver: Callable[[Lane], Awaitable[object]],
+        sweeper: Sweeper,
     ) -> None:
         """Nothing happens before the first call.
 
@@ -56,15 +77,13 @@ class Sweep:
             bell: What is rung.
             watches: The clocks.
             lease: How long a claim holds without renewal.
-            expand: Expands an event, or `EVERY`, where the bell cannot be rung.
-            deliver: Delivers what is due in a lane, where the bell cannot be rung.
+            sweeper: Who does what nobody would hear the bell for.
         """
         self._ledger = ledger
         self._bell = bell
         self._watches = watches
         self._leases = LeaseWatch(lease)
-        self._expand = expand
-        self._deliver = deliver
+        self._sweeper = sweeper
         self._unrung = Unrung()
         self._ahead = float("inf")  # by how much the wall clock is ahead of the monotonic one
 
@@ -78,12 +97,24 @@ class Sweep:
         await self._recover()
         await self._mind_the_clock(now)
         waiting = await self._ledger.events.unexpanded(BATCH)
-        for lane in {event.lane for event in waiting if event.accepted_at <= now - PATIENCE}:
-            if not await self._bell.ring_expand(EVERY, lane):
-                self._unrung.begin("to expand events", partial(self._expand, EVERY))
+        # One that seems to come from the future came before the clock was set back.
+        late = [event for event in waiting if not now - PATIENCE < event.accepted_at <= now]
+        for lane in {event.lane for event in late}:
+            if not await self._heard(partial(self._bell.ring_expand, EVERY, lane)):
+                self._expand_unrung(late)
         for lane in await self._ledger.backlog.due_lanes(now):
-            if not await self._bell.ring_deliver(lane):
-                self._unrung.begin(f"to deliver {lane} mail", partial(self._deliver, lane))
+            if not await self._heard(partial(self._bell.ring_deliver, lane)):
+                self._unrung.begin(f"to deliver {lane} mail", partial(self._sweeper.deliver, lane))
+
+    async def _heard(self, ring: Callable[[], Awaitable[bool]]) -> bool:
+        return not self._sweeper.deaf() and await ring()
+
+    def _expand_unrung(self, waiting: Sequence[Event]) -> None:
+        """Expand what waits, one after the other; urgent events do not queue behind a hundred others."""
+        urgent = [event.id for event in waiting if event.lane is Lane.URGENT]
+        for event in urgent[:ASIDE]:
+            self._unrung.begin(f"to expand {event}", partial(self._sweeper.expand, event))
+        self._unrung.begin("to expand events", partial(self._sweeper.expand, EVERY))
 
     async def settled(self) -> None:
         """Wait for what was begun without the bell, however long it takes."""
@@ -94,11 +125,15 @@ class Sweep:
         await self._unrung.end(grace)
 
     async def _recover(self) -> None:
-        held = await self._ledger.leases.held()
+        held = await self._ledger.leases.held(self._sweeper.worker)
         lapsed = self._leases.lapsed(held, self._watches.monotonic())
         if not lapsed:
             return
-        recovered = await self._ledger.leases.recover(lapsed)
+        try:
+            recovered = await self._ledger.leases.recover(lapsed)
+        except ServiceUnreachable:
+            self._leases.forget()
+            raise
         if recovered.deliveries:
             _log.warning("%d deliveries were taken over from a worker that went away", recovered.deliveries)
         for delivery in recovered.poison:
@@ -112,6 +147,6 @@ class Sweep:
     async def _mind_the_clock(self, now: datetime) -> None:
         """Do not let what is due at once wait for a clock that was set back, now or before we started."""
         ahead = now.timestamp() - self._watches.monotonic()
-        if ahead < self._ahead - SET_BACK and (moved := await self._ledger.backlog.due_at_once()):
-            _log.warning("the clock was set back; %d deliveries that are due at once do not wait", moved)
+        if ahead < self._ahead - SET_BACK and (moved := await self._ledger.backlog.due_at_once(LEASE)):
+            _log.warning("the clock was set back; %d that are due at once do not wait for it", moved)
         self._ahead = ahead

@@ -22,6 +22,7 @@ class Unrung:
 
     def begin(self, kind: str, work: Callable[[], Awaitable[object]]) -> None:
         """Run `work`, unless work of that kind runs already or `end` was called."""
+        self._running = {name: task for name, task in self._running.items() if not task.done()}
         task = self._running.get(kind)
         if not self._ending and (task is None or task.done()):
             self._running[kind] = asyncio.create_task(_borne(kind, work))

@@ -39,3 +39,7 @@ class LeaseWatch:
         before = self._unchanged
         self._unchanged = {lease: before[lease] + step if lease in before else 0.0 for lease in held}
         return [lease for lease, seconds in self._unchanged.items() if seconds >= self._lease]
+
+    def forget(self) -> None:
+        """Begin anew: what ran out could not be taken over, so its worker may not have been able to renew."""
+        self._unchanged.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import (
     ColumnElement,
@@ -25,6 +25,9 @@ from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.schema import IN_TROUBLE, deliveries, events
 
+#: Reasons of deliveries that were given back, or taken from a worker: they wait for nothing. (A few that were
+#: put off with a 421 bear the same word; one try that comes early does no harm.)
+_AT_ONCE = ("", "lease_expired", "relay_unreachable")
 _WAITS = deliveries.c.next_try_at.is_not(None)
 _ACCEPTED = events.c.status == literal_column(f"'{EventStatus.ACCEPTED}'")
 _SENDING = deliveries.c.status == literal_column(f"'{Status.SENDING}'")
@@ -182,14 +185,19 @@ class Backlogs:
             rows = (await connection.execute(query)).all()
         return [Share(row[0], row[1], bool(row[2]), *row[3:]) for row in rows]
 
-    async def due_at_once(self) -> int:
-        """Let what was never tried be due now; how many that had to be told.
+    async def due_at_once(self, expanding: timedelta) -> int:
+        """Let what never waits be due now; how many deliveries and events that had to be told.
 
-        For a clock that was set back: such a delivery was due when it was made, and never waits.
+        For a clock that was set back: what was not tried, or was taken from a worker that went away, was
+        due when it was made so, and an event that nobody expands any more was free.
+
+        Args:
+            expanding: The longest that an event may be kept for whoever expands it.
         """
         now = self._database.now()
         ahead = deliveries.c.lane.in_(tuple(Lane)) & (deliveries.c.next_try_at > now)
-        fresh = select(deliveries.c.id).where(ahead, deliveries.c.status == Status.QUEUED)
+        at_once = (deliveries.c.status == Status.QUEUED) | deliveries.c.reason.in_(_AT_ONCE)
+        fresh = select(deliveries.c.id).where(ahead, at_once)
         # Several processes see one clock set back: whoever has locked a row sees to it.
         chosen = fresh.with_for_update(skip_locked=True).cte("chosen")
         statement = (
@@ -198,8 +206,10 @@ class Backlogs:
             .values(next_try_at=now)
             .returning(deliveries.c.id)  # sqlite3 counts no rows of a statement that begins with WITH
         )
+        kept = _ACCEPTED & (events.c.expanding_until > now + expanding)
         async with self._database.write() as transaction:
-            return len((await transaction.execute(statement)).all())
+            freed = await transaction.execute(update(events).where(kept).values(expanding_until=None))
+            return len((await transaction.execute(statement)).all()) + freed.rowcount
 
 
 def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:

@@ -13,8 +13,10 @@ from sqlalchemy import Select, bindparam, exists, insert, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import Claim, Lane, OnUncertain, Status
+from dispatcher.errors import ServiceUnreachable
 from dispatcher.ledger.engine import Database
-from dispatcher.ledger.outcomes import LAPSED, SETTLE, Recorded, attempt_row, settled
+from dispatcher.ledger.leases import Lease, undone
+from dispatcher.ledger.outcomes import BAR, LAPSED, SETTLE, Recorded, attempt_row, bar, barred_row, settled
 from dispatcher.ledger.schema import SUSPECT, attempts, deliveries, events, variants
 
 _IDS = 5000  # ids in one IN list
@@ -58,23 +60,32 @@ class Claims:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._unheard: list[tuple[Lease, Lane]] = []
 
     async def claim(self, lane: Lane, limit: int, *, worker: str, lease: timedelta) -> Sequence[Claim]:
         """Take over up to `limit` due deliveries of a lane: they are `Status.SENDING` when this returns.
 
         Those that waited longest come first. No delivery goes to two workers while its lease holds. What
         was cancelled, or has expired, is settled on the way and not handed out. Of those that may be what
-        ended their last workers, a worker has one at a time, so that the next end says which it was.
+        ended their last workers, a worker has one a lane at a time, so that the next end says which it was.
         """
         while True:
             now = self._database.now()
-            async with self._database.write() as transaction:
-                rows = await _take(transaction, _suspect(lane, now, worker), now, worker, lease)
-                rows += await _take(transaction, _usual(lane, now, limit - len(rows)), now, worker, lease)
-                if barred := [_barred(row, bar) for row in rows if (bar := _bar(row, now))]:
-                    await transaction.execute(_BAR, barred)
+            ours = Lease(worker, now + lease)
+            unheard, self._unheard = self._unheard, []
+            try:
+                async with self._database.write() as transaction:
+                    for lost, its_lane in unheard:
+                        await transaction.execute(undone(lost, its_lane, now))
+                    rows = await _take(transaction, _suspect(lane, now, worker), now, ours)
+                    rows += await _take(transaction, _usual(lane, now, limit - len(rows)), now, ours)
+                    if barred := [barred_row(row, why) for row in rows if (why := bar(row, now))]:
+                        await transaction.execute(BAR, barred)
+            except ServiceUnreachable:
+                self._unheard += [*unheard, (ours, lane)]  # it may have been committed all the same
+                raise
             if len(barred) < len(rows) or not rows:
-                taken = [_claim(row) for row in rows if not _bar(row, now)]
+                taken = [_claim(row) for row in rows if not bar(row, now)]
                 return sorted(taken, key=lambda claim: claim.id)
 
     async def content(self, variant_ids: Sequence[int]) -> Mapping[int, VariantContent]:
@@ -90,7 +101,7 @@ class Claims:
         """Commit what came of claims, each with its attempt, in one transaction.
 
         A lease that ran out is no matter as long as nobody claimed the delivery since: what is known is
-        better than what was guessed when it ran out.
+        better than what was guessed when it ran out, even if it was cancelled or has expired meanwhile.
 
         Returns:
             How many were refused, because somebody else claimed the delivery meanwhile.
@@ -153,15 +164,13 @@ def _suspect(lane: Lane, now: datetime, worker: str) -> Select[Any]:
     return (
         select(deliveries.c.id)
         .where(deliveries.c.lane == lane, deliveries.c.next_try_at <= now, _SUSPICIOUS)
-        .where(~exists().where(_AT_A_SUSPECT, _BUSY.c.worker == worker))
+        .where(~exists().where(_AT_A_SUSPECT, _BUSY.c.worker == worker, _BUSY.c.lane == lane))
         .order_by(deliveries.c.next_try_at)
         .limit(1)
     )
 
 
-async def _take(
-    transaction: AsyncConnection, wanted: Select[Any], now: datetime, worker: str, lease: timedelta
-) -> list[Any]:
+async def _take(transaction: AsyncConnection, wanted: Select[Any], now: datetime, lease: Lease) -> list[Any]:
     # Evaluated once: as a mere IN, PostgreSQL may lock more than the limit.
     picked = wanted.with_for_update(skip_locked=True).cte("picked")
     statement = (
@@ -173,8 +182,8 @@ async def _take(
             fence=deliveries.c.fence + 1,
             tries=deliveries.c.tries + 1,
             next_try_at=None,
-            lease_until=now + lease,
-            worker=worker,
+            lease_until=lease.until,
+            worker=lease.worker,
             updated_at=now,
         )
         .returning(*_CLAIM)
@@ -182,28 +191,6 @@ async def _take(
     return list((await transaction.execute(statement)).all())
 
 
-def _bar(row: Any, now: datetime) -> Status | None:
-    """Why a delivery must not be sent, if there is a reason."""
-    if row.cancelled:
-        return Status.CANCELLED
-    return Status.EXPIRED if row.expires_at is not None and row.expires_at <= now else None
-
-
-def _barred(row: Any, bar: Status) -> dict[str, Any]:
-    return {"key": row.id, "bar": bar.value, "why": bar.value, "count": row.tries - 1}
-
-
-_BAR = (
-    update(deliveries)
-    .where(deliveries.c.id == bindparam("key"))
-    .values(
-        status=bindparam("bar"),
-        reason=bindparam("why"),
-        tries=bindparam("count"),
-        lease_until=None,
-        worker=None,
-    )
-)
 _GIVE_BACK = (
     update(deliveries)
     .where(deliveries.c.id == bindparam("key"))
@@ -233,7 +220,8 @@ async def _still_ours(
     ids, fences = [claim.id for claim in claims], dict[str, int]()
     mine = deliveries.c.status == Status.SENDING
     if lapsed:
-        mine |= deliveries.c.reason.in_(LAPSED)
+        barred = deliveries.c.status.in_((Status.CANCELLED, Status.EXPIRED)) & (deliveries.c.crashes > 0)
+        mine |= deliveries.c.reason.in_(LAPSED) | barred
     for start in range(0, len(ids), _IDS):
         query = (
             select(deliveries.c.id, deliveries.c.fence)

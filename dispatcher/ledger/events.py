@@ -167,7 +167,13 @@ class Events:
     async def retry(self, id: str) -> bool:  # noqa: A002 - the column's name
         """Have an event that failed expanded after all; False if it had not failed."""
         failed = (events.c.id == storable(id)) & (events.c.status == EventStatus.FAILED)
-        again = {"status": EventStatus.ACCEPTED, "reason": "", "begun": 0, "expanding_until": None}
+        again = {
+            "status": EventStatus.ACCEPTED,
+            "reason": "",
+            "crashes": 0,
+            "expander": None,
+            "expanding_until": None,
+        }
         async with self._database.write() as transaction:
             return bool((await transaction.execute(update(events).where(failed).values(**again))).rowcount)
 

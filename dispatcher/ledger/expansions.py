@@ -12,36 +12,29 @@ it changed and gives up.
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, case, delete, exists, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dispatcher.domain.address import folded
 from dispatcher.domain.delivery import NewDelivery, NewVariant, OnUncertain, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import NotFound
 from dispatcher.ledger.deliveries import staged
 from dispatcher.ledger.engine import Database
+from dispatcher.ledger.expansion_rows import Part, distinct, packed, parts, row_of
 from dispatcher.ledger.ids import new_ids
 from dispatcher.ledger.outcomes import POISON
-from dispatcher.ledger.schema import deliveries, events, variants
+from dispatcher.ledger.schema import deliveries, events, variants, workers
+from dispatcher.ledger.workers import ALIVE_WITHIN
 
-DELIVERIES = 5000  # rows in one transaction: about a tenth of a second
-VARIANTS = 500  # the same, with content of 15 kB each
 _POISON = (
     f"{POISON} workers in a row went away while they expanded it; "
     "once that is mended, `dispatcher replay --event` tries again"
 )
-_LEVEL = 1  # zlib: a third of the time of the default for a tenth more bytes
-
-#: What goes into the database together: rows of variants, and deliveries with their Message-IDs.
-_Part = tuple[Sequence[dict[str, Any]], Sequence[tuple[NewDelivery, str]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +62,17 @@ class Expansions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, event: str, lease: timedelta) -> bool:
+    async def begin(self, event: str, lease: timedelta, worker: str = "") -> bool:
         """Take an event to expand it, so that others do not do so as well.
 
-        This saves work and no more: that nothing is stored twice is `store`'s own affair. Each beginning
-        is counted until `store`, `postpone`, `let_go` or `fail` ends it; an event that several workers
-        began and none ended is taken for what ended them, and fails.
+        This saves work and no more: that nothing is stored twice is `store`'s own affair. An event that
+        several workers in a row began, and that went away before they ended it, is taken for what ended
+        them, and fails.
 
         Args:
             event: The event's id.
             lease: For how long it is ours; `extend` makes it longer.
+            worker: Our id among `Workers`; without it our end would not be counted.
 
         Returns:
             Whether it is ours to expand: False if it is done with, or begun by another.
@@ -88,16 +82,20 @@ class Expansions:
         statement = (
             update(events)
             .where(events.c.id == event, events.c.status == EventStatus.ACCEPTED, free)
-            .values(expanding_until=now + lease, begun=events.c.begun + 1)
-            .returning(events.c.begun)
+            .values(
+                expanding_until=now + lease,
+                expander=worker or None,
+                crashes=case((_gone(now, worker), events.c.crashes + 1), else_=0),
+            )
+            .returning(events.c.crashes)
         )
         async with self._database.write() as transaction:
-            begun = (await transaction.execute(statement)).scalar_one_or_none()
-            if begun is not None and begun > POISON:
+            crashes = (await transaction.execute(statement)).scalar_one_or_none()
+            if crashes is not None and crashes >= POISON:
                 await _take(transaction, event, None)  # clears what they left
-                await _mark(transaction, event, status=EventStatus.FAILED, reason=_POISON, begun=0)
+                await _end(transaction, event, status=EventStatus.FAILED, reason=_POISON)
                 return False
-        return begun is not None
+        return crashes is not None
 
     async def extend(self, event: str, lease: timedelta) -> None:
         """Keep an event that was begun for another `lease` from now."""
@@ -113,12 +111,12 @@ class Expansions:
         async with self._database.write() as transaction:
             row = await _take(transaction, event, None)
             if row is not None:
-                await _mark(transaction, event, reason=reason, begun=0, **later)
+                await _end(transaction, event, reason=reason, **later)
 
     async def let_go(self, event: str) -> None:
         """Let whoever comes next expand the event."""
         async with self._database.write() as transaction:
-            await _mark(transaction, event, expanding_until=None, begun=0)
+            await _end(transaction, event, expanding_until=None)
 
     async def store(self, event: str, expansion: Expansion) -> int:
         """Keep what the event was made into, and let workers have it; once, however often it is called.
@@ -134,10 +132,10 @@ class Expansions:
             NotFound: There is no such event.
             ServiceUnreachable: The database cannot be had; nothing of it can be claimed.
         """
-        packed = await asyncio.to_thread(_packed, event, expansion.variants)
-        wanted = _distinct(expansion)
-        parts = list(_parts(packed, wanted))
-        groups = [parts] if self._database.many_writers else [[part] for part in parts]
+        contents = await asyncio.to_thread(packed, event, expansion.variants)
+        wanted = distinct(expansion.deliveries, expansion.message_ids)
+        portions = list(parts(contents, wanted))
+        groups = [portions] if self._database.many_writers else [[part] for part in portions]
         due = self._database.now() if len(groups) == 1 else None
         ids = new_ids("dlv_", self._database.now(), self._database.token)
         turn: int | None = None
@@ -159,7 +157,7 @@ class Expansions:
         async with self._database.write() as transaction:
             row = await _take(transaction, event, None)
             if row is not None:
-                await _mark(transaction, event, status=EventStatus.FAILED, reason=reason, begun=0)
+                await _end(transaction, event, status=EventStatus.FAILED, reason=reason)
 
     def _shared(self, row: Any, expansion: Expansion, due: datetime | None) -> dict[str, Any]:
         """What is the same in all rows of one part."""
@@ -183,13 +181,12 @@ class Expansions:
         status = EventStatus.EXPANDED if expansion.deliveries else EventStatus.RECORDED
         release = update(deliveries).where(staged(event)).values(next_try_at=self._database.now())
         await transaction.execute(release)
-        await _mark(
+        await _end(
             transaction,
             event,
             status=status,
             reason="" if expansion.deliveries else expansion.reason,
             warnings=list(expansion.warnings),
-            begun=0,
         )
 
 
@@ -215,17 +212,27 @@ async def _take(transaction: AsyncConnection, event: str, turn: int | None) -> A
 
 
 async def _insert(
-    transaction: AsyncConnection, part: _Part, shared: dict[str, Any], ids: Iterator[str]
+    transaction: AsyncConnection, part: Part, shared: dict[str, Any], ids: Iterator[str]
 ) -> None:
     contents, people = part
     if contents:
         await transaction.execute(insert(variants), contents)
     if people:
         keys = await _keys(transaction, shared["event"])
-        rows = [_row(delivery, shared, next(ids), message_id, keys) for delivery, message_id in people]
+        rows = [row_of(delivery, shared, next(ids), message_id, keys) for delivery, message_id in people]
         # RETURNING is asked for because SQLAlchemy then sends many rows in one statement; without it,
         # PostgreSQL's driver takes twice as long.
         await transaction.execute(insert(deliveries).returning(deliveries.c.id), rows)
+
+
+def _gone(now: datetime, worker: str) -> ColumnElement[bool]:
+    """Whether it was begun, and not ended, by a worker that is not there any more."""
+    alive = exists().where(workers.c.id == events.c.expander, workers.c.seen_at >= now - ALIVE_WITHIN)
+    return events.c.expander.is_not(None) & (events.c.expander != worker) & ~alive
+
+
+async def _end(transaction: AsyncConnection, event: str, **values: Any) -> None:
+    await _mark(transaction, event, expander=None, **values)
 
 
 async def _mark(transaction: AsyncConnection, event: str, **values: Any) -> None:
@@ -236,56 +243,3 @@ async def _keys(transaction: AsyncConnection, event: str) -> dict[str, int]:
     """The ids of the event's variants, by their keys."""
     query = select(variants.c.key, variants.c.id).where(variants.c.event == event)
     return {key: id_ for key, id_ in (await transaction.execute(query)).all()}  # noqa: C416 - rows
-
-
-def _packed(event: str, contents: Sequence[NewVariant]) -> list[dict[str, Any]]:
-    return [
-        {
-            "event": event,
-            "key": variant.key,
-            "subject": variant.subject,
-            "template": variant.template,
-            "content": zlib.compress(variant.content, _LEVEL),
-        }
-        for variant in contents
-    ]
-
-
-def _distinct(expansion: Expansion) -> list[tuple[NewDelivery, str]]:
-    """Each delivery with its Message-ID, the first of those to one address about one instance."""
-    wanted: dict[tuple[str, str], tuple[NewDelivery, str]] = {}
-    for delivery, message_id in zip(expansion.deliveries, expansion.message_ids, strict=True):
-        wanted.setdefault((delivery.instance, folded(delivery.address)), (delivery, message_id))
-    return list(wanted.values())
-
-
-def _parts(contents: Sequence[dict[str, Any]], people: Sequence[tuple[NewDelivery, str]]) -> Iterator[_Part]:
-    """What goes into each transaction: all content comes before, or with, the first deliveries."""
-    rest = iter(contents)
-    part = list(islice(rest, VARIANTS))
-    while following := list(islice(rest, VARIANTS)):
-        yield part, ()
-        part = following
-    yield part, people[:DELIVERIES]
-    for start in range(DELIVERIES, len(people), DELIVERIES):
-        yield (), people[start : start + DELIVERIES]
-
-
-def _row(
-    delivery: NewDelivery, shared: dict[str, Any], id_: str, message_id: str, keys: dict[str, int]
-) -> dict[str, Any]:
-    return shared | {
-        "id": id_,
-        "instance": delivery.instance,
-        "instances": delivery.instances,
-        "address": delivery.address,
-        "folded": folded(delivery.address),
-        "name": delivery.name,
-        "language": delivery.language,
-        "time_zone": delivery.time_zone,
-        "reasons": delivery.reasons,
-        "sender": delivery.sender,
-        "variant": keys[delivery.variant],
-        "message_id": message_id,
-        "expires_at": delivery.expires_at,
-    }

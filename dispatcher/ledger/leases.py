@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, literal_column, or_, select
+from sqlalchemy import Update, case, insert, literal_column, or_, select, update
 
-from dispatcher.domain.delivery import Status
+from dispatcher.domain.delivery import Lane, Status
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.outcomes import SETTLE, abandoned, attempt_row, gone
-from dispatcher.ledger.schema import attempts, deliveries
+from dispatcher.ledger.schema import attempts, deliveries, workers
 
 _RECOVER = 500  # rows in one transaction
 _LEASES = 100  # leases named in one statement
 # Not a parameter: only then does SQLite see that the partial index on leases will do.
 _SENDING = deliveries.c.status == literal_column(f"'{Status.SENDING}'")
+_RECOVERED = (
+    deliveries.c.id,
+    deliveries.c.on_uncertain,
+    deliveries.c.worker,
+    deliveries.c.crashes,
+    deliveries.c.retry_from,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +60,22 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def held(self) -> Sequence[Lease]:
-        """Every lease under which something is being sent.
+    async def held(self, worker: str) -> Sequence[Lease]:
+        """Every lease under which something is being sent, seen in a transaction that wrote.
 
-        On SQLite this waits for its turn to write: while another process keeps the file locked nobody can
-        renew, and whoever could look meanwhile would take the living for dead.
+        It says on the way that `worker` is alive. While the ledger can be read but not written (a locked
+        file, a full disk, a standby) nobody can renew: whoever could look meanwhile would take the living
+        for dead.
+
+        Raises:
+            ServiceUnreachable: It cannot be written.
         """
+        alive = update(workers).where(workers.c.id == worker).values(seen_at=self._database.now())
         query = select(deliveries.c.worker, deliveries.c.lease_until).where(_SENDING).distinct()
-        look = self._database.read if self._database.many_writers else self._database.write
-        async with look() as connection:
-            return [Lease(row.worker, row.lease_until) for row in await connection.execute(query)]
+        async with self._database.write() as transaction:
+            await transaction.execute(alive)
+            rows = (await transaction.execute(query)).all()
+        return [Lease(row.worker, row.lease_until) for row in rows]
 
     async def recover(self, lapsed: Collection[Lease]) -> Recovered:
         """Settle what is being sent under leases that nobody renews; renewed ones are left alone.
@@ -86,7 +99,13 @@ class Leases:
             *((deliveries.c.worker == one.worker) & (deliveries.c.lease_until == one.until) for one in lapsed)
         )
         query = (
-            select(deliveries.c.id, deliveries.c.on_uncertain, deliveries.c.worker, deliveries.c.crashes)
+            select(
+                deliveries.c.id,
+                deliveries.c.on_uncertain,
+                deliveries.c.worker,
+                deliveries.c.crashes,
+                deliveries.c.retry_from,
+            )
             .where(_SENDING, theirs)
             .limit(_RECOVER)
             .with_for_update(skip_locked=True)
@@ -100,3 +119,18 @@ class Leases:
                     insert(attempts), [attempt_row(row.id, gone(row.worker), now) for row in rows]
                 )
         return settled
+
+
+def undone(lease: Lease, lane: Lane, now: datetime) -> Update:
+    """Gives back what was claimed under a lease that its worker never heard of: due, as if it had not been.
+
+    The worker asked, the ledger committed, and the answer was lost. Nobody knows those claims, so nothing
+    was begun under them; only until somebody takes them for a dead worker's can they be told.
+    """
+    theirs = (deliveries.c.worker == lease.worker) & (deliveries.c.lease_until == lease.until)
+    before = case((deliveries.c.tries > 1, Status.DEFERRED.value), else_=Status.QUEUED.value)
+    return (
+        update(deliveries)
+        .where(_SENDING, deliveries.c.lane == lane, theirs)
+        .values(status=before, tries=deliveries.c.tries - 1, next_try_at=now, lease_until=None, worker=None)
+    )

@@ -27,6 +27,7 @@ SETTLE = (
         next_try_at=bindparam("due"),
         uncertain=deliveries.c.uncertain | bindparam("doubt"),
         crashes=bindparam("crashed"),
+        retry_from=bindparam("since"),
         lease_until=None,
         worker=None,
         updated_at=bindparam("now"),
@@ -68,6 +69,8 @@ def settled(one: Recorded, now: datetime) -> dict[str, Any]:
         "due": due,
         "doubt": one.outcome.status is Status.UNCERTAIN,
         "crashed": 0,
+        # An outage before the first try is none of the four days that the message has.
+        "since": one.claim.retry_from if one.claim.tries else now,
         "now": now,
     }
 
@@ -83,6 +86,7 @@ def abandoned(row: Any, now: datetime) -> dict[str, Any]:
         "due": None if held else now,
         "doubt": True,
         "crashed": row.crashes + 1,
+        "since": row.retry_from,
         "now": now,
     }
 
@@ -104,3 +108,41 @@ def attempt_row(delivery: str, outcome: Outcome, now: datetime) -> dict[str, Any
         "enhanced_code": outcome.enhanced_code,
         "reply": storable(outcome.reply)[:MAX_REPLY],
     }
+
+
+def bar(row: Any, now: datetime) -> Status | None:
+    """Why a delivery must not be sent, if there is a reason."""
+    if row.cancelled:
+        return Status.CANCELLED
+    return Status.EXPIRED if row.expires_at is not None and row.expires_at <= now else None
+
+
+def barred_row(row: Any, why: Status) -> dict[str, Any]:
+    """The delivery as it is then: its claim never was.
+
+    Args:
+        row: With the values that claiming gave it.
+        why: `Status.CANCELLED` or `EXPIRED`.
+    """
+    return {
+        "key": row.id,
+        "bar": why.value,
+        "why": why.value,
+        "count": row.tries - 1,
+        "before": row.fence - 1,  # nobody follows its last claim, whose outcome may still come
+    }
+
+
+#: Settles what was claimed and must not be sent; its parameters come from `barred_row`.
+BAR = (
+    update(deliveries)
+    .where(deliveries.c.id == bindparam("key"))
+    .values(
+        status=bindparam("bar"),
+        reason=bindparam("why"),
+        tries=bindparam("count"),
+        fence=bindparam("before"),
+        lease_until=None,
+        worker=None,
+    )
+)

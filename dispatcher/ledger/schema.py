@@ -5,8 +5,7 @@ Rules that the code relies on:
 - ``deliveries.next_try_at`` is set exactly while a worker may claim the row once that time has come.
 - A ``queued`` row without it is *staged*: it belongs to an expansion that is not finished.
 - ``deliveries.fence`` rises with every claim, ``events.expansion`` with every try to expand.
-- ``deliveries.crashes`` and ``events.begun`` count the workers in a row that went away over a row; whatever
-  is heard of the row sets them back to zero.
+- ``crashes`` counts the workers in a row that went away over a row; an outcome sets it back to zero.
 """
 
 from __future__ import annotations
@@ -98,7 +97,8 @@ events = Table(
     Column("expansion", Integer, nullable=False),
     Column("expanding_until", Moment),
     Column("cancelled_at", Moment),
-    Column("begun", Integer, nullable=False, server_default="0"),
+    Column("expander", Text),
+    Column("crashes", Integer, nullable=False, server_default="0"),
     # Idempotency; external_id comes first so that an event can be found by it alone.
     UniqueConstraint("external_id", "source"),
     CheckConstraint(one_of("lane", Lane), name="lane"),

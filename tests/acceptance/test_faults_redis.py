@@ -206,7 +206,7 @@ async def _lose_the_database(fleet: Fleet, proxy: Proxy, worker: Process, http: 
     data = {"instances": ["fabrikam"], "fields": FIELDS}
     *small, later = [cloud_event(f"SMALL-{number}", data=data) for number in range(SMALL)]
     # The worst moment: the commit has happened, and nobody hears of it.
-    lost = proxy.once(b"COMMIT", "cut", passed=True)
+    lost = proxy.once(b"COMMIT;", "cut", passed=True)
     racing = [asyncio.create_task(http.post("/v1/events", json=event)) for event in small]
     await lost.wait()
     await proxy.refuse()

@@ -164,7 +164,7 @@ async def test_a_claim_that_lapsed_while_it_waited_is_not_sent(
     _failing(monkeypatch, work.ledger.claims, "renew", 1_000)
     slow = asyncio.create_task(work.worker("slow", lease=0.5)(Lane.NORMAL))
     await asyncio.sleep(0.7)
-    await work.ledger.leases.recover(await work.ledger.leases.held())
+    await work.ledger.leases.recover(await work.ledger.leases.held("w"))
     await work.worker("quick")(Lane.NORMAL)
     await slow
 
@@ -214,12 +214,34 @@ async def test_a_drain_ends_in_time_and_leaves_the_rest_to_the_next(
     assert states == {Status.SENT: first, Status.QUEUED: PEOPLE - first}
 
 
+async def test_drains_that_overlap_hold_no_more_than_one(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose time is up, and that still waits for the server, leaves the next one little room."""
+    await work.fill()
+    monkeypatch.setattr(drain, "WINDOW", 8)
+    monkeypatch.setattr(drain, "BUDGET_SECONDS", 0.1)
+    hang = work.server.script("DATA", action="hang")
+    worker = work.worker()
+    first = asyncio.create_task(worker(Lane.NORMAL))
+    await hang.reached.wait()
+    await asyncio.sleep(1.5)
+    second = asyncio.create_task(worker(Lane.NORMAL))
+    await asyncio.sleep(0.3)
+    sending = sum(row.status is Status.SENDING for row in await work.rows())
+    work.server.clear()
+    await asyncio.gather(first, second)
+    await worker(Lane.NORMAL)
+
+    assert sending == 8
+
+
 async def test_an_uncertain_message_that_is_given_up_is_held_not_failed(work: Work) -> None:
     """After four days nobody can say that it failed; it is held for a person to decide."""
     await work.fill()
     work.server.script("DOT", "p003@example.com", action="cut", keep=True)
+    worker = work.worker()
+    await worker(Lane.NORMAL)
     work.clock.advance(days=5)
-    await work.worker()(Lane.NORMAL)
+    await worker(Lane.NORMAL)
     [odd] = [row for row in await work.rows() if row.status is not Status.SENT]
 
     assert (odd.status, odd.uncertain) == (Status.HELD, True)
@@ -245,7 +267,7 @@ async def test_what_is_known_counts_even_after_the_lease_ran_out(
 
     async def record(recorded: Any) -> int:
         if not swept:
-            taken = await work.ledger.leases.recover(await work.ledger.leases.held())
+            taken = await work.ledger.leases.recover(await work.ledger.leases.held("w"))
             swept.append(taken.deliveries)
         return await original(recorded)
 

@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 
 from clock import Clock
-from ledger_records import DEFERRED, FAILED, LOST, SENT, claim, expanded, lapse, new_event, people
+from ledger_records import DEFERRED, FAILED, LEASE, LOST, SENT, claim, expanded, lapse, new_event, people
 
 from dispatcher.domain.delivery import Lane, OnUncertain, Status
 from dispatcher.ledger import Backlog, Due, Filter, Ledger, Recorded
@@ -93,11 +93,11 @@ async def test_a_clock_that_is_set_back_makes_nothing_wait(ledger: Ledger, clock
     (one,) = await claim(ledger, 1)
     later = clock.now + timedelta(minutes=5)
     await ledger.claims.record([Recorded(one, DEFERRED, later)])
-    unmoved = await ledger.backlog.due_at_once()
+    unmoved = await ledger.backlog.due_at_once(LEASE)
     clock.advance(hours=-1)
     before = await claim(ledger)
-    told = await ledger.backlog.due_at_once()
-    again = await ledger.backlog.due_at_once()
+    told = await ledger.backlog.due_at_once(LEASE)
+    again = await ledger.backlog.due_at_once(LEASE)
     backlog = await ledger.backlog.look()
 
     assert (unmoved, before, told, again) == (0, [], 2, 0)
@@ -110,7 +110,7 @@ async def test_several_may_notice_a_clock_that_was_set_back(ledger: Ledger, cloc
     """Each delivery is due at once, is counted once, and keeps nobody waiting."""
     await expanded(ledger, people(100))
     clock.advance(hours=-1)
-    told = await asyncio.gather(*(ledger.backlog.due_at_once() for _ in range(5)))
+    told = await asyncio.gather(*(ledger.backlog.due_at_once(LEASE) for _ in range(5)))
 
     assert sum(told) == 100
     assert len(await claim(ledger, 200)) == 100

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from dispatcher.domain.delivery import Lane, NewVariant, Reason, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import NotFound
-from dispatcher.ledger import Expansion, Filter, Ledger, expansions
+from dispatcher.ledger import Expansion, Filter, Heartbeat, Ledger, expansion_rows, expansions
 from dispatcher.ledger.schema import deliveries
 
 
@@ -27,8 +27,8 @@ class PowerCutError(Exception):
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A large expansion is one of more than ten deliveries or two variants."""
-    monkeypatch.setattr(expansions, "DELIVERIES", 10)
-    monkeypatch.setattr(expansions, "VARIANTS", 2)
+    monkeypatch.setattr(expansion_rows, "DELIVERIES", 10)
+    monkeypatch.setattr(expansion_rows, "VARIANTS", 2)
 
 
 async def half_stored(ledger: Ledger, event: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,8 +308,8 @@ async def test_an_event_that_ends_its_workers_fails(
     """After three beginnings without an end the event fails, with what to do, and leaves nothing behind."""
     event = await added(ledger)
     begun = []
-    for _ in range(4):
-        begun.append(await ledger.expansions.begin(event, LEASE))
+    for number in range(4):
+        begun.append(await ledger.expansions.begin(event, LEASE, f"gone-{number}"))
         if begun[-1]:
             await half_stored(ledger, event, monkeypatch)
         clock.advance(minutes=1)
@@ -326,14 +326,27 @@ async def test_an_event_that_ends_its_workers_fails(
 
 
 async def begin_and_lapse(ledger: Ledger, clock: Clock, event: str) -> bool:
-    begun = await ledger.expansions.begin(event, LEASE)
+    begun = await ledger.expansions.begin(event, LEASE, f"gone-{clock.now}")
     clock.advance(minutes=1)
     return begun
 
 
+async def test_an_outage_of_the_ledger_is_held_against_no_event(ledger: Ledger, clock: Clock) -> None:
+    """Workers that live, and whose end of it the ledger did not take, may begin it as often as they like."""
+    event = await added(ledger)
+    begun = []
+    for number in range(12):
+        for name in ("a", "b"):
+            await ledger.workers.heartbeat(Heartbeat(name, "host", 1, "1", clock.now, clock.now))
+        begun.append(await ledger.expansions.begin(event, LEASE, "ab"[number % 2]))
+        clock.advance(minutes=1)
+
+    assert begun == [True] * 12
+
+
 @pytest.mark.parametrize("end", ["postpone", "let_go", "fail"])
 async def test_each_end_of_an_expansion_clears_the_event(ledger: Ledger, clock: Clock, end: str) -> None:
-    """Only workers in a row count: after any end the event may be begun three times more."""
+    """Only workers in a row count: after any end the event may be begun anew."""
     event = await added(ledger)
     first = [await begin_and_lapse(ledger, clock, event) for _ in range(3)]
     if end == "let_go":

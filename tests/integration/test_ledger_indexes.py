@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from ledger_records import expanded, people
+from ledger_records import LEASE, expanded, people
 from sqlalchemy import event
 
 from dispatcher.domain.delivery import Lane, Status
@@ -72,12 +72,12 @@ async def plans(ledger: Ledger, call: Call) -> list[str]:
         ),
         (lambda ledger: ledger.backlog.due_lanes(ledger.database.now()), "ix_deliveries_due"),
         (lambda ledger: ledger.backlog.oldest_due(), "ix_deliveries_due"),
-        (lambda ledger: ledger.backlog.due_at_once(), "ix_deliveries_due (lane=? AND next_try_at>?)"),
+        (lambda ledger: ledger.backlog.due_at_once(LEASE), "ix_deliveries_due (lane=? AND next_try_at>?)"),
         (lambda ledger: ledger.backlog.look(), "ix_deliveries_due"),
         (lambda ledger: ledger.backlog.look(), "ix_deliveries_lease"),
         (lambda ledger: ledger.backlog.look(), "ix_deliveries_trouble"),
         (lambda ledger: ledger.backlog.look(), "ix_events_accepted"),
-        (lambda ledger: ledger.leases.held(), "ix_deliveries_lease"),
+        (lambda ledger: ledger.leases.held("w"), "ix_deliveries_lease"),
         (
             lambda ledger: ledger.leases.recover(
                 [Lease("w1", ledger.database.now()), Lease("w2", ledger.database.now())]

@@ -7,9 +7,12 @@ from datetime import timedelta
 import pytest
 from clock import Clock
 from ledger_records import DEFERRED, FAILED, LEASE, LOST, SENT, claim, expanded, lapse, new_event, people
-from sqlalchemy import select
+from postgres_server import PostgresServer
+from proxy import Proxy
+from sqlalchemy import make_url, select
 
 from dispatcher.domain.delivery import Lane, OnUncertain, Outcome, Status
+from dispatcher.errors import ServiceUnreachable
 from dispatcher.ledger import Filter, Lease, Ledger, Recorded, Recovered
 from dispatcher.ledger import leases as leases_module
 from dispatcher.ledger.schema import deliveries
@@ -40,7 +43,7 @@ async def test_what_a_lost_worker_was_sending_is_recovered(
     """When a lease has lapsed, the delivery has an attempt that says so, and is due or held."""
     await expanded(ledger, people(1), on_uncertain=policy)
     await claim(ledger)
-    held = await ledger.leases.held()
+    held = await ledger.leases.held("w")
     nothing = await ledger.leases.recover([])
     now = clock.advance(seconds=31)
     first = await ledger.leases.recover(held)
@@ -53,7 +56,7 @@ async def test_what_a_lost_worker_was_sending_is_recovered(
     assert delivery.next_try_at == (now if policy is OnUncertain.RESEND else None)
     assert [(one.status, one.reason) for one in delivery.attempts] == [(Status.UNCERTAIN, "lease_expired")]
     assert "w1" in delivery.attempts[0].reply
-    assert await ledger.leases.held() == []
+    assert await ledger.leases.held("w") == []
     assert len(await claim(ledger)) == (1 if policy is OnUncertain.RESEND else 0)
 
 
@@ -73,7 +76,7 @@ async def test_a_renewed_lease_is_left_alone(ledger: Ledger, clock: Clock) -> No
     await expanded(ledger, people(3))
     (one,) = await claim(ledger, 1)
     (two,) = await claim(ledger, 1, worker="w2")
-    seen = await ledger.leases.held()
+    seen = await ledger.leases.held("w")
     clock.advance(seconds=20)
     ours = await ledger.claims.renew([one], LEASE)
     (three,) = await claim(ledger, 1)
@@ -88,7 +91,7 @@ async def test_a_renewed_lease_is_left_alone(ledger: Ledger, clock: Clock) -> No
         two.address: Status.UNCERTAIN,
         three.address: Status.SENDING,
     }
-    assert await ledger.leases.held() == [Lease("w1", clock.now + LEASE)]
+    assert await ledger.leases.held("w") == [Lease("w1", clock.now + LEASE)]
 
 
 async def test_many_are_recovered_by_several_at_once(
@@ -101,7 +104,7 @@ async def test_many_are_recovered_by_several_at_once(
     for number in range(10):
         await claim(ledger, 10, worker=f"w{number}")
     clock.advance(minutes=1)
-    seen = await ledger.leases.held()
+    seen = await ledger.leases.held("w")
     parts = await asyncio.gather(*(ledger.leases.recover(seen) for _ in range(5)))
     listed = await ledger.deliveries.list(with_attempts=True)
 
@@ -141,6 +144,74 @@ async def test_a_late_outcome_counts_even_for_what_was_set_aside(ledger: Ledger,
 
     assert (poison.status, poison.reason) == (Status.HELD, "poison")
     assert (refused, sent.status, sent.reason, sent.tries) == (0, Status.SENT, "accepted", 3)
+
+
+@pytest.mark.parametrize("end", [Status.CANCELLED, Status.EXPIRED])
+async def test_a_late_outcome_counts_even_after_the_end(ledger: Ledger, clock: Clock, end: Status) -> None:
+    """What the server took is `sent`, though the event was cancelled, or was over, before we heard of it."""
+    ours = await expanded(ledger, people(1), expires_at=clock.now + timedelta(seconds=30))
+    (one,) = await claim(ledger)
+    await lapse(ledger)
+    if end is Status.CANCELLED:
+        await ledger.events.cancel(ours)
+    else:
+        clock.advance(minutes=1)
+    nothing = await claim(ledger)
+    (ended,) = await ledger.deliveries.list()
+    refused = await ledger.claims.record([Recorded(one, SENT)])
+    again = await ledger.claims.record([Recorded(one, SENT)])
+    (sent,) = await ledger.deliveries.list()
+
+    assert (list(nothing), ended.status) == ([], end)
+    assert (refused, again, sent.status, sent.uncertain) == (0, 1, Status.SENT, True)
+
+
+async def test_claims_whose_commit_was_not_heard_of_are_given_back(
+    postgres: PostgresServer, postgres_url: str, clock: Clock
+) -> None:
+    """The ledger has them, the worker does not know: its next claim has them anew, and nobody doubts."""
+    async with Proxy.postgresql(postgres.directory) as proxy:
+        name = str(make_url(postgres_url).database)
+        ledger = await Ledger.open(f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}", clock=clock)
+        try:
+            await expanded(ledger, people(3))
+            proxy.once(b"COMMIT;", "cut", passed=True)  # "READ COMMITTED" begins a transaction
+            with pytest.raises(ServiceUnreachable):
+                await claim(ledger)
+            await proxy.restore()
+            await asyncio.sleep(0.1)  # the server commits without us
+            taken = await ledger.deliveries.list()
+            clock.advance(seconds=1)
+            claims = await claim(ledger)
+            await ledger.claims.record([Recorded(one, SENT) for one in claims])
+            sent = await ledger.deliveries.list()
+        finally:
+            await ledger.close()
+
+    assert {one.status for one in taken} == {Status.SENDING}
+    assert [one.tries for one in claims] == [0] * 3
+    assert {(one.status, one.tries, one.uncertain) for one in sent} == {(Status.SENT, 1, False)}
+
+
+async def test_a_ledger_that_takes_no_writes_shows_no_leases(
+    postgres: PostgresServer, postgres_url: str, clock: Clock
+) -> None:
+    """Where nobody can renew, nobody may look: the living would be taken for dead."""
+    ledger = await Ledger.open(postgres_url, clock=clock)
+    await expanded(ledger, people(1))
+    await claim(ledger)
+    await ledger.close()
+    name = str(make_url(postgres_url).database)
+    await postgres.run(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    standby = await Ledger.open(postgres_url, clock=clock)
+    try:
+        with pytest.raises(ServiceUnreachable, match="accepts no writes"):
+            await standby.leases.held("w")
+        readable = await standby.deliveries.list()
+    finally:
+        await standby.close()
+
+    assert [one.status for one in readable] == [Status.SENDING]
 
 
 async def test_a_late_outcome_is_refused_once_a_person_decided(ledger: Ledger, clock: Clock) -> None:

@@ -93,9 +93,9 @@ class Machine(RuleBasedStateMachine):
 
     def take(self, worker: str, lane: Lane, limit: int) -> list[Claim]:
         """Claim, and see that each delivery comes to one worker only, with all that the model says of it."""
-        before = {key: row.fence for key, row in self.model.rows.items()}
+        before = {key: (row.fence, row.status) for key, row in self.model.rows.items()}
         claims = self.run(self.ledger.claims.claim(lane, limit, worker=worker, lease=LEASE))
-        touched = {key for key, row in self.rows().items() if row.fence != before[key]}
+        touched = {key for key, row in self.rows().items() if (row.fence, row.status) != before[key]}
         until = self.clock.now + LEASE
         expected = self.model.claim(worker, until, (lane, limit), self.clock.now, touched)
         for one in claims:
@@ -114,7 +114,7 @@ class Machine(RuleBasedStateMachine):
         assert (recovered.deliveries, set(recovered.poison)) == expected
 
     def held(self) -> list[Lease]:
-        found = self.run(self.ledger.leases.held())
+        found = self.run(self.ledger.leases.held("w"))
         assert {(one.worker, one.until) for one in found} == self.model.held()
         assert len(found) == len(self.model.held())
         return list(found)
@@ -156,7 +156,8 @@ class Machine(RuleBasedStateMachine):
     def record(self, claims: list[Claim], outcome: Outcome, again: int | None) -> None:
         later = None if again is None else self.clock.now + timedelta(seconds=again)
         refused = self.run(self.ledger.claims.record([Recorded(one, outcome, later) for one in claims]))
-        believed = [self.model.record(one.id, one.fence, outcome, later) for one in claims]
+        now = self.clock.now
+        believed = [self.model.record(one.id, one.fence, outcome, later, (now, one.tries)) for one in claims]
         assert refused == believed.count(False)
 
     @precondition(lambda self: self.live())
@@ -269,7 +270,7 @@ class Machine(RuleBasedStateMachine):
         self.due_at_once()
 
     def due_at_once(self) -> None:
-        assert self.run(self.ledger.backlog.due_at_once()) == self.model.due_at_once(self.clock.now)
+        assert self.run(self.ledger.backlog.due_at_once(LEASE)) == self.model.due_at_once(self.clock.now)
 
     def look(self) -> None:
         """What the backlog says is what the model counts."""

@@ -182,7 +182,7 @@ async def test_an_older_ledger_is_brought_up_to_date_with_its_rows(database_url:
     await database.close()
     ledger = await Ledger.open(database_url, clock=clock)
     try:
-        (old,) = await ledger.leases.held()
+        (old,) = await ledger.leases.held("w")
         before = await claim(ledger)
         recovered = await ledger.leases.recover([old])
         after = await claim(ledger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from way import Way
@@ -12,7 +13,10 @@ from dispatcher.domain.event import EventStatus
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.expand import LEASE
 from dispatcher.flow.explain import explain, tell
+from dispatcher.flow.sweep import Sweep, Sweeper, Watches
 from dispatcher.ledger import Filter
+from dispatcher.queue.bell import Bell
+from dispatcher.queue.embedded import EmbeddedValkey
 from dispatcher.queue.lanes import EVERY
 
 WAITING = {Status.QUEUED, Status.DEFERRED}
@@ -87,7 +91,7 @@ async def test_a_ledger_that_was_away_makes_nobody_a_dead_worker(
     event = await dead(way)
     await way.sweeps(4)
 
-    async def away() -> None:
+    async def away(_worker: str) -> None:
         raise ServiceUnreachable("database", "The database is away.")
 
     monkeypatch.setattr(way.ledger.leases, "held", away)
@@ -117,7 +121,7 @@ async def test_a_delivery_that_ends_its_workers_is_set_aside_and_the_others_go(w
         if number < 2:
             await way.ledger.claims.give_back(others)
         monotonic, clock = way.monotonic.now, way.clock.now
-        await way.ledger.leases.recover(await way.ledger.leases.held())
+        await way.ledger.leases.recover(await way.ledger.leases.held("w"))
         way.monotonic.now, way.clock.now = monotonic, clock
     await way.swept()
     rows = {row.id: row for row in await way.rows(event)}
@@ -134,8 +138,8 @@ async def test_a_delivery_that_ends_its_workers_is_set_aside_and_the_others_go(w
 async def test_an_event_that_ends_its_workers_fails_and_says_so(way: Way) -> None:
     """Three workers that began to expand it and were never heard of again are enough."""
     event = await way.accept("planned-maintenance")
-    for _ in range(3):
-        assert await way.ledger.expansions.begin(event, LEASE)
+    for number in range(3):
+        assert await way.ledger.expansions.begin(event, LEASE, f"gone-{number}")
         way.clock.now += LEASE
     await way.expand(EVERY)
     failed = await way.ledger.events.get(event)
@@ -155,6 +159,54 @@ async def test_mail_goes_on_without_redis(way: Way) -> None:
 
     assert {row.status for row in await way.rows(event)} == {Status.SENT}
     assert len(way.server.kept) == 3
+
+
+async def test_a_worker_that_does_not_hear_the_bell_works_by_itself(way: Way, tmp_path: Path) -> None:
+    """A bell that rings well is of no use to a worker that does not trust its Redis."""
+    event = await way.accept("major-service-incident", thread="INC-1")
+    with EmbeddedValkey(tmp_path):
+        bell = Bell(EmbeddedValkey.url(tmp_path), token=lambda: "word")
+        watches = Watches(way.clock, way.monotonic)
+        sweeper = Sweeper("deaf", way.expand, way.deliver, lambda: True)
+        sweep = Sweep(way.ledger, bell, watches, timedelta(seconds=30), sweeper)
+        for _ in range(4):
+            way.clock.advance(seconds=2)
+            await sweep()
+            await sweep.settled()
+        rung = await bell.depth(Lane.URGENT)
+        await bell.close()
+
+    assert rung == 0
+    assert {row.status for row in await way.rows(event)} == {Status.SENT}
+
+
+async def test_an_outage_before_the_first_try_is_none_of_the_four_days(way: Way) -> None:
+    """A message that could not be tried for five days has four days from its first refusal on."""
+    event = await way.accept("unplanned-maintenance")
+    await way.expand(event)
+    way.clock.advance(days=5)
+    way.server.script("RCPT", reply="451 4.7.1 later")
+    await way.deliver(Lane.URGENT)
+    first = await way.rows(event)
+    way.clock.advance(days=3)
+    await way.deliver(Lane.URGENT)
+    second = await way.rows(event)
+    way.clock.advance(days=2)
+    await way.deliver(Lane.URGENT)
+
+    assert {row.status for row in first} == {row.status for row in second} == {Status.DEFERRED}
+    assert {row.status for row in await way.rows(event)} == {Status.FAILED}
+
+
+async def test_an_event_whose_expander_is_gone_waits_for_no_clock(way: Way) -> None:
+    """An hour less on the clock does not keep it for a worker that is not there any more."""
+    event = await way.accept("planned-maintenance")
+    assert await way.ledger.expansions.begin(event, LEASE, "gone")
+    await way.sweeps(2)
+    way.clock.now -= timedelta(hours=1)
+    await way.sweeps(4)
+
+    assert {row.status for row in await way.rows(event)} == {Status.SENT}
 
 
 async def test_a_relay_that_is_down_for_an_hour_costs_no_try(way: Way) -> None:

@@ -79,7 +79,9 @@ def test_where_a_delivery_stands_after_its_worker_went_away(
     crashes: int, policy: OnUncertain, status: Status, reason: str, due: datetime | None
 ) -> None:
     """It is due at once or held, as its type wants it; the third time in a row it is set aside."""
-    row = abandoned(SimpleNamespace(id="dlv_1", crashes=crashes, on_uncertain=policy.value), NOW)
+    row = abandoned(
+        SimpleNamespace(id="dlv_1", crashes=crashes, on_uncertain=policy.value, retry_from=None), NOW
+    )
 
     assert (row["new_status"], row["new_reason"], row["due"]) == (status, reason, due)
     assert (row["crashed"], row["doubt"]) == (crashes + 1, True)

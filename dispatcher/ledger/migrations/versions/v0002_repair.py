@@ -15,9 +15,13 @@ _FAILED = "status = 'failed'"
 
 
 def upgrade() -> None:
-    """Add the columns. Each has a default, so that a worker of the version before can go on meanwhile."""
+    """Add the columns. Each has a default, so that a process of the version before can still accept events.
+
+    Its workers must be stopped first: they know nothing of cancelling, expiry and the new leases.
+    """
     op.add_column("events", _moment("cancelled_at"))
-    op.add_column("events", _count("begun"))
+    op.add_column("events", sa.Column("expander", sa.Text(), nullable=True))
+    op.add_column("events", _count("crashes"))
     for name in ("expires_at", "retry_from"):
         op.add_column("deliveries", _moment(name))
     op.add_column("deliveries", _count("crashes"))
@@ -34,7 +38,7 @@ def downgrade() -> None:
     for table, names in (
         ("workers", ("stale", "relay")),
         ("deliveries", ("crashes", "retry_from", "expires_at")),
-        ("events", ("begun", "cancelled_at")),
+        ("events", ("crashes", "expander", "cancelled_at")),
     ):
         for name in names:
             op.drop_column(table, name)
