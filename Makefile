@@ -22,7 +22,7 @@ demo: install ## One event of every type through real parts into a mailbox
 	$(BIN)/dispatcher demo
 
 test: install lint types ## Lint, types and every test
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(PYTEST)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=term-missing:skip-covered $(PYTEST)
 
 chaos: install ## A seeded storm of all faults; CHAOS_SECONDS, CHAOS_SEED, CHAOS_DELIVERIES, CHAOS_DATABASE
 	PYTHONPATH=tests $(BIN)/python -m chaos
