@@ -107,8 +107,8 @@ def _tell(app: App, accepted: Accepted, *, json: bool) -> None:
     if not accepted.woken:
         why = f" ({app.bell.trouble.rstrip('.')})" if app.settings.redis_url else ""
         output.warn(
-            f"no worker could be woken{why}. The event is safe in the ledger and goes out once one runs: "
-            "dispatcher up"
+            f"no worker could be woken{why}. The event is safe in the ledger: a worker that runs finds it "
+            "within seconds; if none does, start one: dispatcher up"
         )
 
 

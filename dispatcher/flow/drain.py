@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -40,6 +41,8 @@ WINDOW = 200
 BUDGET_SECONDS = 300.0
 #: Where nothing is heard for so long, look whether more is due, or whether to stop.
 IDLE_SECONDS = 1.0
+#: How long it may take until a worker knows that an event was cancelled.
+LOOK_SECONDS = 0.5
 #: How long what has begun may still take when the work is cancelled; the queue allows five seconds.
 LAST_SECONDS = 3.0
 
@@ -91,6 +94,7 @@ class Drain:
     _done: list[Recorded] = field(default_factory=list)
     _more: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _withdrawn: AbstractSet[str] = frozenset()
     _claiming: bool = True
     _again: bool = False
 
@@ -113,7 +117,7 @@ class Drain:
         """
         ends = self._now() + BUDGET_SECONDS
         senders = [asyncio.create_task(self._sender()) for _ in range(self.terms.sessions)]
-        renewing = asyncio.create_task(self._renew())
+        minding = [asyncio.create_task(self._renew()), asyncio.create_task(self._withdraw())]
         recorded = 0
         try:
             while True:
@@ -130,9 +134,10 @@ class Drain:
                 recorded += await self._flush()
         finally:
             self._claiming = False
-            renewing.cancel()
+            for task in minding:
+                task.cancel()
             await self._close(senders)
-            await asyncio.gather(renewing, *senders, return_exceptions=True)
+            await asyncio.gather(*minding, *senders, return_exceptions=True)
 
     async def _take(self, window: int) -> None:
         """Claim as many as there is room for, in few large batches rather than many small ones."""
@@ -237,6 +242,15 @@ class Drain:
                 one.until = until if one.claim in ours else 0.0
             pause = seconds / 3
 
+    async def _withdraw(self) -> None:
+        """Learn of events that are cancelled while deliveries of theirs wait here: they go back unsent."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            waiting = {one.claim.event for one in self._waiting}
+            if waiting:
+                with suppress(ServiceUnreachable):
+                    self._withdrawn = await self.ledger.events.cancelled(waiting)
+
     def _put_back(self, waiting: deque[_Open]) -> None:
         """Let no sender have what waits."""
         self._returning += [one.claim for one in waiting]
@@ -271,7 +285,7 @@ class Drain:
                 await self._flush()
 
     def _holds(self, one: _Open) -> bool:
-        return self._now() < one.until
+        return self._now() < one.until and one.claim.event not in self._withdrawn
 
     @staticmethod
     def _now() -> float:

@@ -198,7 +198,7 @@ def _no_worker(report: Report) -> str:
         f"{' and '.join(waiting)} {verb} since {since(oldest, report.at)}" if oldest else "nothing waits yet"
     )
     last = f" (the last was seen at {since(report.last_seen, report.at)})" if report.last_seen else ""
-    return f"No worker is alive{last}; {what}. Start one: dispatcher up"
+    return f"No worker is alive{last}; {what}. Start one, with DISPATCHER_SMTP_URL set: dispatcher up"
 
 
 def _slow(report: Report) -> Iterator[str]:

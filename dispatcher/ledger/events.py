@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -163,6 +164,12 @@ class Events:
                 raise NotFound(f"There is no event {id!r}.")
             # What an expansion has left that was under way; it finds the event changed and gives up.
             await transaction.execute(delete(deliveries).where(staged(id)))
+
+    async def cancelled(self, ids: Collection[str]) -> AbstractSet[str]:
+        """Those of the events that were cancelled."""
+        query = select(events.c.id).where(events.c.id.in_(ids), events.c.cancelled_at.is_not(None))
+        async with self._database.read() as connection:
+            return set((await connection.execute(query)).scalars())
 
     async def retry(self, id: str) -> bool:  # noqa: A002 - the column's name
         """Have an event that failed expanded after all; False if it had not failed."""

@@ -88,7 +88,10 @@ def test_status_says_that_nobody_works(desk: Desk) -> None:
 
     assert done.code == told.code == 1
     first = done.out.splitlines()[0]
-    assert first == "No worker is alive; nothing waits yet. Start one: dispatcher up."
+    assert (
+        first
+        == "No worker is alive; nothing waits yet. Start one, with DISPATCHER_SMTP_URL set: dispatcher up."
+    )
     assert "dispatcher deliveries --status failed" in done.out
     assert json.loads(told.out)["trouble"] == {"failed": 3}
     assert json.loads(told.out)["problems"] == [first]

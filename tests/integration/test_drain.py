@@ -178,6 +178,22 @@ async def test_a_claim_that_lapsed_while_it_waited_is_not_sent(
     assert {row.status for row in await work.rows()} == {Status.SENT}
 
 
+async def test_what_waits_in_a_worker_is_not_begun_once_its_event_is_cancelled(work: Work) -> None:
+    """A worker that holds claims of the event learns of it within a second, and sends no more of them."""
+    await work.fill()
+    work.server.script("DATA", delay=0.25)
+    running = asyncio.create_task(work.worker()(Lane.NORMAL))
+    await asyncio.sleep(0.4)
+    [event] = {row.event for row in await work.rows()}
+    await work.ledger.events.cancel(event)
+    await work.ledger.deliveries.cancel(event)
+    await running
+    states = Counter(row.status for row in await work.rows())
+
+    assert set(states) == {Status.SENT, Status.CANCELLED}
+    assert states[Status.SENT] == len(work.server.kept) <= 24
+
+
 async def test_an_error_nobody_thought_of_puts_one_delivery_off_and_no_other(
     work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:

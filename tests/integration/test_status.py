@@ -85,11 +85,13 @@ async def test_without_a_worker_it_says_what_waits(ledger: Ledger, bell: Bell, c
     clock.advance(minutes=3)
     report = await look(ledger, bell)
 
-    assert list(empty.problems) == ["No worker is alive; nothing waits yet. Start one: dispatcher up."]
+    assert list(empty.problems) == [
+        "No worker is alive; nothing waits yet. Start one, with DISPATCHER_SMTP_URL set: dispatcher up."
+    ]
     [problem] = report.problems
     assert problem == (
         "No worker is alive (the last was seen at 12:00Z); 1,200 deliveries and 1 event wait since 12:00Z. "
-        "Start one: dispatcher up."
+        "Start one, with DISPATCHER_SMTP_URL set: dispatcher up."
     )
 
 
