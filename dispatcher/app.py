@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from dispatcher.domain.catalogue import Catalogue
+from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.expand import Expand
@@ -86,12 +89,22 @@ def redis_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def open_ledger(settings: Settings, *, clock: Clock = system_clock) -> AsyncIterator[Ledger]:
+async def open_ledger(
+    settings: Settings, *, clock: Clock = system_clock, existing: bool = False
+) -> AsyncIterator[Ledger]:
     """The ledger alone: a look at it needs neither catalogue nor Redis.
 
+    Args:
+        settings: The settings in force.
+        clock: Gives the time.
+        existing: Whether it must be there already: an empty one, made in the wrong folder, tells whoever
+            asks that nothing waits.
+
     Raises:
-        ServiceUnreachable: It cannot be opened.
+        ServiceUnreachable: It cannot be opened, or is not there.
     """
+    if existing:
+        _see_file(settings.database_url.reveal())
     with suppress(OSError):  # the ledger says what is wrong, if it needs the folder
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     ledger = await Ledger.open(settings.database_url.reveal(), clock=clock)
@@ -99,6 +112,13 @@ async def open_ledger(settings: Settings, *, clock: Clock = system_clock) -> Asy
         yield ledger
     finally:
         await ledger.close()
+
+
+def _see_file(url: str) -> None:
+    file = make_url(url).database if url.startswith("sqlite:") else None
+    if file is not None and not Path(file).exists():
+        fix = "Check --root, DISPATCHER_STATE_DIR and DISPATCHER_DATABASE_URL; `dispatcher up` makes one."
+        raise ServiceUnreachable("database", f"There is no ledger at {file}. {fix}")
 
 
 @asynccontextmanager

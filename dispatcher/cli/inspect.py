@@ -24,11 +24,13 @@ LISTED = 50
 _REPAIRED = {Status.FAILED, Status.HELD}
 
 
-def with_ledger(ctx: typer.Context, work: Callable[[Ledger], Awaitable[None]]) -> None:
-    """Run `work` on the open ledger."""
+def with_ledger(
+    ctx: typer.Context, work: Callable[[Ledger], Awaitable[None]], *, existing: bool = True
+) -> None:
+    """Run `work` on the open ledger, which must be there already unless `existing` is false."""
 
     async def run() -> None:
-        async with open_ledger(settings_of(ctx)) as ledger:
+        async with open_ledger(settings_of(ctx), existing=existing) as ledger:
             await work(ledger)
 
     asyncio.run(run())

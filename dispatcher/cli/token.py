@@ -43,7 +43,7 @@ def new(
     async def work(ledger: Ledger) -> None:
         await ledger.tokens.add(name, sha256, scopes)
 
-    with_ledger(ctx, work)
+    with_ledger(ctx, work, existing=False)
     if json:
         output.print_json({"name": name, "scopes": sorted(scopes), "token": text})
     else:

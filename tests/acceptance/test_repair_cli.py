@@ -222,6 +222,7 @@ def test_release_warns_of_second_copies_and_poison(desk: Desk) -> None:
 )
 def test_wrong_repairs_are_refused(desk: Desk, arguments: list[str], words: list[str]) -> None:
     """What cannot be done says what is wrong and what would be right."""
+    desk.lay(three_failed)
     done = desk.run(*arguments)
 
     assert isinstance(done.error, DispatcherError)
@@ -274,3 +275,14 @@ def test_waiting_says_that_the_server_takes_nothing(root: Path, tmp_path: Path) 
     assert "1 delivery waits and goes out once it does" in sent.err
     assert state.code == 1
     assert "The SMTP server 127.0.0.1:1 takes nothing since" in state.out.splitlines()[0]
+
+
+def test_a_ledger_that_is_not_there_is_no_empty_one(root: Path, tmp_path: Path) -> None:
+    """Asked in the wrong folder, a command says so instead of making a ledger in which nothing waits."""
+    state = tmp_path / "elsewhere"
+    done = dispatcher(root, "status", DISPATCHER_STATE_DIR=str(state))
+
+    assert done.code == 4
+    assert f"There is no ledger at {state}" in done.err
+    assert "Check --root" in done.err
+    assert not state.exists()
