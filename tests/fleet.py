@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -124,6 +125,16 @@ class Fleet:
     def url(self) -> str:
         """The ledger's."""
         return self.app.settings.database_url.reveal()
+
+    async def suspend(self, process: Process) -> None:
+        """Stop a process for a while, though not while it keeps an SQLite ledger locked for all."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                process.send(signal.SIGSTOP)
+                if not self.url.startswith("sqlite:") or _writable(self.url.removeprefix("sqlite:///")):
+                    return
+                process.send(signal.SIGCONT)
+                await asyncio.sleep(0.05)
 
     def run(self, *arguments: str, code: str = _COMMAND, **variables: str) -> Process:
         """Start a command.
@@ -287,3 +298,16 @@ async def playing(
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+def _writable(path: str) -> bool:
+    """Whether nobody has the file locked."""
+    connection = sqlite3.connect(path, timeout=0.2, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return True

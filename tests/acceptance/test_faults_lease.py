@@ -173,7 +173,7 @@ async def _suspended(fleet: Fleet) -> None:
     first = fleet.worker()
     await reached(dot)
     second = fleet.worker()
-    first.send(signal.SIGSTOP)
+    await fleet.suspend(first)
     await until(lambda: fleet.all_in(Status.SENT))
     dot.released.set()
     first.send(signal.SIGCONT)

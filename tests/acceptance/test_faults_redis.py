@@ -117,7 +117,7 @@ async def _town(fleet: Fleet) -> Town:
 async def _forgetful(how: Sequence[str], fleet: Fleet) -> None:
     """Redis loses a job that no worker has seen."""
     town = await _town(fleet)
-    town.worker.send(signal.SIGSTOP)
+    await fleet.suspend(town.worker)
     await town.submit()
     jobs = [await town.tell_redis(f"ZCARD {queue_of(Lane.NORMAL)}")]
     for step in how:
