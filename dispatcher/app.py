@@ -19,8 +19,8 @@ from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.expand import Expand
 from dispatcher.flow.submit import Submit
 from dispatcher.ledger.ledger import Ledger
-from dispatcher.mail.locale import Translations
 from dispatcher.mail.renderer import Renderer
+from dispatcher.mail.translations import Translations
 from dispatcher.queue.bell import Bell
 from dispatcher.queue.embedded import EmbeddedValkey
 from dispatcher.settings import Settings
@@ -41,6 +41,7 @@ class Project:
     catalogue: Catalogue
     recipients: RecipientStore
     renderer: Renderer
+    translations: Translations
 
     @property
     def templates(self) -> Path:
@@ -77,8 +78,25 @@ def open_project(settings: Settings, *, cached: bool = True) -> Project:
     catalogue = load_catalogue(settings.root / "catalogue.yaml", templates=templates)
     cache = settings.state_dir / "recipients.cache" if cached else None
     recipients = RecipientStore(settings.root, cache=cache, audience_keys=catalogue.audience_keys)
-    renderer = Renderer(templates, Translations(settings.root))
-    return Project(settings, catalogue, recipients, renderer)
+    translations = Translations(settings.root, locales_of_program())
+    renderer = Renderer(templates, translations)
+    return Project(settings, catalogue, recipients, renderer, translations)
+
+
+def program_folder() -> Path:
+    """The folder of the package."""
+    return Path(__file__).resolve().parent
+
+
+def starter() -> Path:
+    """The folder with the catalogue, templates, translations and sample recipients of the program."""
+    packed = program_folder() / "starter"
+    return packed if packed.is_dir() else program_folder().parent
+
+
+def locales_of_program() -> Path:
+    """The translations that travel with the program."""
+    return starter() / "locales"
 
 
 def redis_url(settings: Settings) -> str:
@@ -114,9 +132,18 @@ async def open_ledger(
         await ledger.close()
 
 
-def _see_file(url: str) -> None:
+def has_ledger(settings: Settings) -> bool:
+    """Whether there is a ledger, as far as this machine's disk tells."""
+    return _missing_file(settings.database_url.reveal()) is None
+
+
+def _missing_file(url: str) -> str | None:
     file = make_url(url).database if url.startswith("sqlite:") else None
-    if file is not None and not Path(file).exists():
+    return file if file is not None and not Path(file).exists() else None
+
+
+def _see_file(url: str) -> None:
+    if file := _missing_file(url):
         fix = "Check --root, DISPATCHER_STATE_DIR and DISPATCHER_DATABASE_URL; `dispatcher up` makes one."
         raise ServiceUnreachable("database", f"There is no ledger at {file}. {fix}")
 
@@ -137,6 +164,7 @@ async def open_app(
         try:
             submit = Submit(project.catalogue, project.recipients, ledger, bell)
             expand = Expand(project.catalogue, project.recipients, ledger, project.renderer, bell, clock)
+            expand.links = settings.public_url is not None
             yield App(settings, project, ledger, bell, submit, expand, clock, rng or random.SystemRandom())
         finally:
             await bell.close()

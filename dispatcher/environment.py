@@ -55,6 +55,7 @@ def load(
         grace_seconds=values["GRACE_SECONDS"],
         smtp_connections=values["SMTP_CONNECTIONS"],
         log_level=values["LOG_LEVEL"],
+        public_url=values["PUBLIC_URL"],
         sources={f"{PREFIX}{name}": source for name, source in sources.items()},
         shown={f"{PREFIX}{name}": text for name, text in shown.items()},
     )

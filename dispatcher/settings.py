@@ -107,6 +107,7 @@ class Settings:
         lease_seconds: How long a claim holds before another worker may take the delivery over.
         grace_seconds: How long work that has begun may take to end once a process is told to stop.
         smtp_connections: SMTP sessions that one worker process keeps.
+        public_url: Where readers reach the HTTP interface, without a slash at its end; None if they cannot.
         sources: For each variable where its value comes from: ``default``, ``environment``,
             ``command line`` or the path of the ``.env``.
     """
@@ -121,5 +122,6 @@ class Settings:
     grace_seconds: int = 15
     smtp_connections: int = 8
     log_level: str = "warning"
+    public_url: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)

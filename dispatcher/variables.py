@@ -17,6 +17,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 TOKEN_NAME = re.compile("[A-Za-z0-9._-]{1,64}")
 _TOKEN = re.compile("(" + TOKEN_NAME.pattern + r"):([a-z]+(?:\+[a-z]+)*):([0-9a-fA-F]{64})")
+#: What goes into a header's line and into a link of a mail, so it holds nothing that needs escaping there.
+_PUBLIC = re.compile(r"https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/*")
+_MAX_PUBLIC = 200
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
@@ -125,6 +128,19 @@ def _smtp(text: str, _: Path) -> RelayAddress:
     return RelayAddress(parts.hostname, port, username, password, tls)
 
 
+def _public(text: str, _: Path) -> str:
+    parts = _split(text)
+    if parts.scheme != "https":
+        raise ValueError("mail programs open https links only")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("everybody who gets mail sees it, so no user or password may stand in it")
+    if parts.query or parts.fragment or not _PUBLIC.fullmatch(text):
+        raise ValueError("after the host comes a plain path, if anything")
+    if len(text) > _MAX_PUBLIC:
+        raise ValueError(f"it is longer than {_MAX_PUBLIC} characters")
+    return text.rstrip("/")
+
+
 def _tokens(text: str, _: Path) -> tuple[TokenEntry, ...]:
     entries = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
@@ -201,6 +217,14 @@ VARIABLES = (
         _tokens,
         "none but those of `dispatcher token`",
         "tokens",
+    ),
+    Variable(
+        "PUBLIC_URL",
+        "",
+        "https://host or https://host/path, where readers of mail reach the HTTP interface",
+        _public,
+        "none; no mail has a link to opt out",
+        "url",
     ),
     Variable("LEASE_SECONDS", "30", "a whole number from 5 to 3600", _number(5, 3600)),
     Variable("GRACE_SECONDS", "15", "a whole number from 1 to 3600", _number(1, 3600)),

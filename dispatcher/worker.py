@@ -60,7 +60,9 @@ class Worker:
         self._relay = Relay(relay, connections=sessions - reserved, reserved=reserved)
         lease = timedelta(seconds=app.settings.lease_seconds)
         terms = Terms(self._id, lease, sessions, app.clock, app.rng)
-        self._deliver = Deliver(app.project.catalogue, app.ledger, self._relay, terms)
+        self._deliver = Deliver(
+            app.project.catalogue, app.ledger, self._relay, terms, app.settings.public_url
+        )
         watches = Watches(app.clock, time.monotonic)
         self._watchdog = Watchdog()
         self._told = State.CLOSED

@@ -145,6 +145,7 @@ def _rest(done: Cancelled) -> Iterator[str]:
         Status.FAILED: "had failed",
         Status.HELD: "had been held",
         Status.EXPIRED: "had expired",
+        Status.SUPPRESSED: "had been suppressed",
     }
     for status, words in ends.items():
         if count := done.count(status):

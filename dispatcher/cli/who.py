@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from dispatcher.app import open_project, system_clock
+from dispatcher.app import has_ledger, open_project, system_clock
 from dispatcher.cli import output
 from dispatcher.cli.choices import Json, Set, instance_of, settings_of_fields, type_of
+from dispatcher.cli.inspect import with_ledger
 from dispatcher.cli.main import cli, settings_of
 from dispatcher.domain.audience import Recipient
-from dispatcher.flow.who import Who
+from dispatcher.errors import ServiceUnreachable
+from dispatcher.flow.who import Who, told
+from dispatcher.ledger.ledger import Ledger
+from dispatcher.ledger.suppressions import Suppression
 
 
 @cli.command(
@@ -32,6 +37,8 @@ def who(
     spec = type_of(project, type)
     found = instance_of(project, instance)
     question = Who(project.catalogue, type, found, settings_of_fields(spec, set_ or ()), system_clock())
+    if question.optional:
+        question.opted_out = _opted_out(ctx, question.type)
     if spec.audience.told:
         output.say(f"With a thread, {type} goes to those who were told of the incident instead.")
     if "contact" in spec.audience.roles and not any(one.startswith("contact=") for one in set_ or ()):
@@ -44,6 +51,29 @@ def who(
         output.say(f"Nobody gets {type} by mail: {question.nobody}.")
     else:
         _table(question.recipients())
+        _omitted(question)
+
+
+def _opted_out(ctx: typer.Context, type_: str) -> Mapping[tuple[str, str], Suppression]:
+    """Who opted out of the type: nobody where there is no ledger; where it is away, nobody knows."""
+    found: dict[tuple[str, str], Suppression] = {}
+
+    async def work(ledger: Ledger) -> None:
+        found.update(await ledger.suppressions.standing(type_=type_))
+
+    if has_ledger(settings_of(ctx)):
+        try:
+            with_ledger(ctx, work)
+        except ServiceUnreachable as error:
+            output.warn(f"Who opted out is not known. {error}")
+    return found
+
+
+def _omitted(question: Who) -> None:
+    """Those whom the lists name, and who do not want it."""
+    for one in question.named():
+        if opt_out := question.opt_out(one.address):
+            output.say(f"{one.address} is left out: {told(opt_out)}.")
 
 
 def recipient_json(recipient: Recipient) -> dict[str, object]:

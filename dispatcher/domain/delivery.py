@@ -85,6 +85,7 @@ MOVE_REASONS = frozenset(
     {
         "cancelled",  # its event was withdrawn before it left
         "expired",  # what it announces was over before it left
+        "opted_out",  # its reader wants no more mail of its type
         "poison",  # three workers in a row went away while they were sending it
         "relay_unreachable",  # it went back to the queue unsent, because the server takes nothing
         "released",  # a person let it go after it was held
@@ -129,6 +130,7 @@ class NewDelivery:
         variant: The key of the rendered content in `NewVariant.key`.
         sender: The key of the sender in the catalogue.
         expires_at: From when on it must not be sent any more, or None.
+        thread_root: The Message-ID that its thread began with for its reader; None if this is the first.
     """
 
     instance: str
@@ -141,6 +143,7 @@ class NewDelivery:
     variant: str
     sender: str
     expires_at: datetime | None = None
+    thread_root: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ class Claim:
         retry_from: When the first try was recorded; before it, when the delivery was made or put back.
         tries: How many tries came before this one.
         expires_at: From when on it must not be sent any more, or None.
+        thread_root: The Message-ID that its thread began with for its reader, or None.
     """
 
     id: str
@@ -228,3 +232,4 @@ class Claim:
     retry_from: datetime
     on_uncertain: OnUncertain
     expires_at: datetime | None = None
+    thread_root: str | None = None

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import orjson
 
+from dispatcher.domain.address import folded
 from dispatcher.domain.instance import Instance
 from dispatcher.errors import Problem
 from dispatcher.files.folder import NEVER, Listing, list_folder
@@ -67,6 +68,21 @@ class RecipientStore:
     def by_region(self, region: str) -> Sequence[Instance]:
         """Those of a region, in the order of their ids."""
         return [self._instance(version) for version in self._force.values() if version.region == region]
+
+    def naming(self, address: str, limit: int) -> tuple[Sequence[Instance], int]:
+        """The instances in force that name an address in any role, and how many there are.
+
+        Unlike the rest of the store it may run in a thread beside others: it reads what is in force when it
+        begins, and keeps nothing.
+
+        Args:
+            address: Compared without regard to case.
+            limit: How many are made, in the order of their ids; more are counted.
+        """
+        # An address holds nothing that JSON escapes, so who has it as a whole value has it in this spelling.
+        needle = b'"' + folded(address).encode() + b'"'
+        forms = [version.form for version in self._force.values() if needle in version.form.lower()]
+        return [Instance.model_validate(orjson.loads(form)) for form in forms[:limit]], len(forms)
 
     def ids(self) -> AbstractSet[str]:
         """The ids of all instances in force, in their order."""

@@ -20,10 +20,12 @@ class Deliver:
         tally: What was counted so far.
     """
 
-    def __init__(self, catalogue: Catalogue, ledger: Ledger, relay: Relay, terms: Terms) -> None:
+    def __init__(
+        self, catalogue: Catalogue, ledger: Ledger, relay: Relay, terms: Terms, public_url: str | None = None
+    ) -> None:
         self._ledger = ledger
         self._terms = terms
-        self._attempt = Attempt(relay, Compose(catalogue, ledger), terms)
+        self._attempt = Attempt(relay, Compose(catalogue, ledger, public_url), terms)
         self.tally = Tally()
         self._drains: dict[Lane, list[Drain]] = {}
         self._stopping = asyncio.Event()

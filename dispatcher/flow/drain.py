@@ -146,7 +146,13 @@ class Drain:
             return
         until = self._now() + self.terms.lease.total_seconds()
         claiming = asyncio.ensure_future(
-            self.ledger.claims.claim(self.lane, room, worker=self.terms.worker, lease=self.terms.lease)
+            self.ledger.claims.claim(
+                self.lane,
+                room,
+                worker=self.terms.worker,
+                lease=self.terms.lease,
+                optional=self.attempt.compose.optional,
+            )
         )
         try:
             claims = await asyncio.shield(claiming)

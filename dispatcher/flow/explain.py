@@ -120,6 +120,9 @@ def _standing(delivery: Delivery) -> Iterator[str]:
     elif delivery.status is Status.HELD:
         held = "three workers in a row ended while sending it" if delivery.reason == "poison" else _DOUBT
         yield f"    held: {held}; `dispatcher release {delivery.id}` sends it again"
+    elif delivery.status is Status.SUPPRESSED:
+        when = f"`dispatcher suppressions --address {delivery.address}` says when"
+        yield f"    suppressed: its reader had opted out of {delivery.type}; {when}"
     elif delivery.status is Status.FAILED:
         yield f"    `dispatcher replay --delivery {delivery.id}` has it tried again"
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, bindparam, exists, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, exists, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import Claim, Lane, OnUncertain, Status
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.leases import Lease, undone
-from dispatcher.ledger.outcomes import BAR, LAPSED, SETTLE, Recorded, attempt_row, bar, barred_row, settled
+from dispatcher.ledger.outcomes import (
+    BAR,
+    BARRED,
+    LAPSED,
+    SETTLE,
+    Recorded,
+    attempt_row,
+    bar,
+    barred_row,
+    settled,
+)
 from dispatcher.ledger.schema import SUSPECT, attempts, deliveries, events, variants
+from dispatcher.ledger.suppressions import opted_out
 
 _IDS = 5000  # ids in one IN list
 # Not a parameter: only then does SQLite see that the partial index on suspects will do.
@@ -43,6 +54,7 @@ _CLAIM = (
     deliveries.c.retry_from,
     deliveries.c.on_uncertain,
     deliveries.c.expires_at,
+    deliveries.c.thread_root,
     exists().where(events.c.id == deliveries.c.event, events.c.cancelled_at.is_not(None)).label("cancelled"),
 )
 
@@ -62,23 +74,27 @@ class Claims:
         self._database = database
         self._unheard: list[tuple[Lease, Lane]] = []
 
-    async def claim(self, lane: Lane, limit: int, *, worker: str, lease: timedelta) -> Sequence[Claim]:
+    async def claim(
+        self, lane: Lane, limit: int, *, worker: str, lease: timedelta, optional: Collection[str] = ()
+    ) -> Sequence[Claim]:
         """Take over up to `limit` due deliveries of a lane: they are `Status.SENDING` when this returns.
 
         Those that waited longest come first. No delivery goes to two workers while its lease holds. What
-        was cancelled, or has expired, is settled on the way and not handed out. Of those that may be what
-        ended their last workers, a worker has one a lane at a time, so that the next end says which it was.
+        was cancelled, has expired, or is of an `optional` type that its reader opted out of is settled on the
+        way and not handed out. Of those that may be what ended their last workers, a worker has one a lane at
+        a time, so that the next end says which it was.
         """
         while True:
             now = self._database.now()
             ours = Lease(worker, now + lease)
+            asked = (*_CLAIM, opted_out(optional).label("opted_out"))
             unheard, self._unheard = self._unheard, []
             try:
                 async with self._database.write() as transaction:
                     for lost, its_lane in unheard:
                         await transaction.execute(undone(lost, its_lane, now))
-                    rows = await _take(transaction, _suspect(lane, now, worker), now, ours)
-                    rows += await _take(transaction, _usual(lane, now, limit - len(rows)), now, ours)
+                    rows = await _take(transaction, _suspect(lane, now, worker), ours, (now, asked))
+                    rows += await _take(transaction, _usual(lane, now, limit - len(rows)), ours, (now, asked))
                     if barred := [barred_row(row, why) for row in rows if (why := bar(row, now))]:
                         await transaction.execute(BAR, barred)
             except ServiceUnreachable:
@@ -170,7 +186,14 @@ def _suspect(lane: Lane, now: datetime, worker: str) -> Select[Any]:
     )
 
 
-async def _take(transaction: AsyncConnection, wanted: Select[Any], now: datetime, lease: Lease) -> list[Any]:
+async def _take(
+    transaction: AsyncConnection,
+    wanted: Select[Any],
+    lease: Lease,
+    asked: tuple[datetime, Sequence[ColumnElement[Any]]],
+) -> list[Any]:
+    """Claim what is `wanted`; `asked` is the time, and what to know of each."""
+    now, columns = asked
     # Evaluated once: as a mere IN, PostgreSQL may lock more than the limit.
     picked = wanted.with_for_update(skip_locked=True).cte("picked")
     statement = (
@@ -186,7 +209,7 @@ async def _take(transaction: AsyncConnection, wanted: Select[Any], now: datetime
             worker=lease.worker,
             updated_at=now,
         )
-        .returning(*_CLAIM)
+        .returning(*columns)
     )
     return list((await transaction.execute(statement)).all())
 
@@ -220,7 +243,7 @@ async def _still_ours(
     ids, fences = [claim.id for claim in claims], dict[str, int]()
     mine = deliveries.c.status == Status.SENDING
     if lapsed:
-        barred = deliveries.c.status.in_((Status.CANCELLED, Status.EXPIRED)) & (deliveries.c.crashes > 0)
+        barred = deliveries.c.status.in_(tuple(BARRED)) & (deliveries.c.crashes > 0)
         mine |= deliveries.c.reason.in_(LAPSED) | barred
     for start in range(0, len(ids), _IDS):
         query = (
@@ -271,5 +294,6 @@ def _claim(row: Any) -> Claim:
         created_at=row.created_at,
         retry_from=row.retry_from or row.created_at,
         expires_at=row.expires_at,
+        thread_root=row.thread_root,
         on_uncertain=OnUncertain(row.on_uncertain),
     )

@@ -139,6 +139,12 @@ class Events:
         wanted = (events.c.thread == storable(thread), events.c.effective_type.in_(types))
         return await self._load(_ACCEPTED.where(*wanted).order_by(events.c.id))
 
+    async def unexpanded_before(self, thread: str, id: str) -> Sequence[Event]:  # noqa: A002 - the column's name
+        """A thread's events that were accepted before that one and that nobody expands, oldest first."""
+        free = events.c.expanding_until.is_(None) | (events.c.expanding_until <= self._database.now())
+        wanted = (events.c.thread == storable(thread), events.c.id < id, free)
+        return await self._load(_ACCEPTED.where(*wanted).order_by(events.c.id))
+
     async def cancel(self, id: str) -> None:  # noqa: A002 - the column's name
         """Withdraw an event: from this commit on, no delivery of it is handed to a worker.
 

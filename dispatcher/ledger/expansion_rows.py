@@ -78,4 +78,5 @@ def row_of(
         "variant": keys[delivery.variant],
         "message_id": message_id,
         "expires_at": delivery.expires_at,
+        "thread_root": delivery.thread_root,
     }

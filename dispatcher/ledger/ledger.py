@@ -14,8 +14,12 @@ from dispatcher.ledger.engine import Database, ping
 from dispatcher.ledger.events import Events
 from dispatcher.ledger.expansions import Expansions
 from dispatcher.ledger.leases import Leases
+from dispatcher.ledger.link_keys import LinkKeys
 from dispatcher.ledger.migrate import bring_up_to_date
+from dispatcher.ledger.suppressions import Suppressions
+from dispatcher.ledger.threads import Threads
 from dispatcher.ledger.tokens import Tokens
+from dispatcher.ledger.windows import Windows
 from dispatcher.ledger.workers import Workers
 
 
@@ -34,8 +38,12 @@ class Ledger:
         self.leases = Leases(database)
         self.backlog = Backlogs(database)
         self.deliveries = Deliveries(database)
+        self.threads = Threads(database)
+        self.windows = Windows(database)
         self.tokens = Tokens(database)
         self.workers = Workers(database)
+        self.suppressions = Suppressions(database)
+        self.link_keys = LinkKeys(database)
 
     @classmethod
     async def open(

@@ -17,6 +17,9 @@ POISON = 3  # workers in a row that went away over a delivery before it is set a
 #: Reasons of deliveries whose worker was taken for gone; if it reports after all, its word counts.
 LAPSED = ("lease_expired", "poison")
 
+#: Where a delivery stands that was claimed and must not be sent, and the reason it gives.
+BARRED = {Status.CANCELLED: "cancelled", Status.EXPIRED: "expired", Status.SUPPRESSED: "opted_out"}
+
 #: Ends a claim; its parameters come from `settled` or `abandoned`.
 SETTLE = (
     update(deliveries)
@@ -114,7 +117,9 @@ def bar(row: Any, now: datetime) -> Status | None:
     """Why a delivery must not be sent, if there is a reason."""
     if row.cancelled:
         return Status.CANCELLED
-    return Status.EXPIRED if row.expires_at is not None and row.expires_at <= now else None
+    if row.expires_at is not None and row.expires_at <= now:
+        return Status.EXPIRED
+    return Status.SUPPRESSED if row.opted_out else None
 
 
 def barred_row(row: Any, why: Status) -> dict[str, Any]:
@@ -122,12 +127,12 @@ def barred_row(row: Any, why: Status) -> dict[str, Any]:
 
     Args:
         row: With the values that claiming gave it.
-        why: `Status.CANCELLED` or `EXPIRED`.
+        why: One of `BARRED`.
     """
     return {
         "key": row.id,
         "bar": why.value,
-        "why": why.value,
+        "why": BARRED[why],
         "count": row.tries - 1,
         "before": row.fence - 1,  # nobody follows its last claim, whose outcome may still come
     }

@@ -33,7 +33,7 @@ from dispatcher.domain.event import EventStatus
 from dispatcher.ledger.columns import Json, Key, Moment, Serial
 
 #: The Alembic revision that these tables are at.
-REVISION = "0002"
+REVISION = "0003"
 
 #: Where an operator looks. Few rows: their index costs the common way (queued, sending, sent) nothing.
 TROUBLE = (
@@ -46,6 +46,9 @@ TROUBLE = (
     Status.HELD,
 )
 
+
+#: How an opt-out came about: a mail program's one click, the page behind the link, an operator.
+ORIGINS = ("one-click", "page", "operator")
 
 #: From so many workers in a row that went away over a delivery, it is sent alone.
 SUSPECT = 2
@@ -156,6 +159,8 @@ deliveries = Table(
     Column("expires_at", Moment),
     Column("retry_from", Moment),
     Column("crashes", Integer, nullable=False, server_default="0"),
+    # The Message-ID that the thread began with for this reader, where this mail is not the first of it.
+    Column("thread_root", Text),
     # Nobody gets one event about one instance twice, however often it is expanded.
     UniqueConstraint("event", "instance", "folded"),
     # deliveries.list(message_id=…); RFC 5322, 3.6.4: a Message-ID is unique.
@@ -242,4 +247,47 @@ workers = Table(
     Column("seen_at", Moment, nullable=False),
     Column("relay", Json),
     Column("stale", Integer, nullable=False, server_default="0"),
+)
+
+# Who wants no more mail of an optional type. A row is never deleted: lifting one gives it an end.
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("folded", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("lifted_at", Moment),
+    CheckConstraint(one_of("origin", ORIGINS), name="origin"),
+)
+# claims.claim asks for every row it takes; one standing choice per address and type.
+_index(
+    "ix_suppressions_standing",
+    suppressions.c.folded,
+    suppressions.c.type,
+    only="lifted_at IS NULL",
+    unique=True,
+)
+
+# What signs the links in mails. A fleet reads the same keys, so a link made by one process is known to all.
+link_keys = Table(
+    "link_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("secret", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+# What was sent of a window to calendars: one row a change, so that SEQUENCE rises with every one (RFC 5545).
+windows = Table(
+    "windows",
+    metadata,
+    Column("uid", Text, primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("event", Key, ForeignKey("events.id"), nullable=False),
+    Column("starts_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+    Column("cancelled", Boolean, nullable=False),
 )

@@ -14,12 +14,25 @@ from starlette.responses import Response
 from dispatcher import __version__
 from dispatcher.app import App
 from dispatcher.errors import NotFound, Problem, ServiceUnreachable
+from dispatcher.flow.choices import PATH, Choices
 from dispatcher.web.auth import Auth
+from dispatcher.web.choices import ChoicePage
 from dispatcher.web.guard import Guard
 from dispatcher.web.health import Health
 from dispatcher.web.intake import Intake
 from dispatcher.web.limits import Limits
-from dispatcher.web.openapi import ANSWERS, CANCEL, INTAKE, READS, SCHEMES, SECURITY, STATUS
+from dispatcher.web.openapi import (
+    ANSWERS,
+    CANCEL,
+    CHOOSE,
+    INTAKE,
+    PAGE,
+    READS,
+    SCHEMES,
+    SECURITY,
+    STATUS,
+)
+from dispatcher.web.page import Pages
 from dispatcher.web.problems import Refusal, refusal
 from dispatcher.web.reads import Reads
 from dispatcher.web.repairs import Repairs
@@ -47,6 +60,9 @@ def create_app(app: App, limits: Limits = Limits()) -> FastAPI:  # noqa: B008 - 
     )
     auth = Auth(app.settings.api_tokens, app.ledger.tokens, app.clock)
     _route_events(api, Intake(app.submit, auth, limits), Repairs(app.ledger, auth))
+    page = Pages(app.project.catalogue, app.project.translations)
+    choices = Choices(app.project.catalogue, app.project.recipients, app.ledger, app.clock)
+    _route_choices(api, ChoicePage(choices, app.project.catalogue, page, limits))
     _route_reads(api, Reads(app.ledger, app.bell, auth), Health(app.ledger, app.bell))
     api.add_exception_handler(Refusal, _refused)
     api.add_exception_handler(NotFound, _not_found)
@@ -72,6 +88,13 @@ def _route_reads(api: FastAPI, reads: Reads, health: Health) -> None:
     _add(api, "GET", "/v1/status", reads.status, responses=STATUS, openapi_extra=SECURITY)
     _add(api, "GET", "/healthz", health.alive)
     _add(api, "GET", "/readyz", health.ready)
+
+
+def _route_choices(api: FastAPI, page: ChoicePage) -> None:
+    path = f"{PATH}/{{token}}"
+    _add(api, "GET", path, page.show, responses=PAGE)
+    _add(api, "HEAD", path, page.show, include_in_schema=False)
+    _add(api, "POST", path, page.choose, responses=PAGE, openapi_extra=CHOOSE)
 
 
 def _add(api: FastAPI, method: str, path: str, endpoint: Any, **described: Any) -> None:

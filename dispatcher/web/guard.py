@@ -10,6 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dispatcher.flow.choices import PATH
 from dispatcher.web.problems import Refusal
 
 _HEADERS: Final = {
@@ -42,7 +43,7 @@ class Guard:
         except ClientDisconnect:
             return  # there is nobody to answer
         except Exception:
-            _log.exception("%s %.200r failed", scope["method"], scope["path"])
+            _log.exception("%s %r failed", scope["method"], loggable(scope["path"]))
             if exchange.started:
                 raise
             detail = "Something went wrong here. The log has the details; the same request may be sent again."
@@ -80,7 +81,7 @@ class _Exchange:
         self.started = True
         headers = MutableHeaders(scope=message)
         for name, value in _HEADERS.items():
-            headers[name] = value
+            headers.setdefault(name, value)  # a page knows better what it loads
         self._closing = message["status"] >= 400 and not self._read_all
         if self._closing:
             headers["Connection"] = "close"
@@ -93,6 +94,13 @@ class _Exchange:
                     left -= len((await self.receive()).get("body", b""))
         except TimeoutError:
             pass
+
+
+def loggable(path: str) -> str:
+    """A path as a log may hold it: of a signed link so much as finds it again, and too little to use it."""
+    known = path[:200]
+    prefix = f"{PATH}/"
+    return f"{known[: len(prefix) + 8]}…" if known.startswith(prefix) else known
 
 
 def _has_body(scope: Scope) -> bool:

@@ -24,7 +24,11 @@ _DATA: Final = _object(
         ]
     },
     thread=_TEXT,
-    fields={"type": "object"},
+    fields={
+        "type": "object",
+        "description": "The fields of the type. Text, paragraphs, links, and lists and table cells of these "
+        'may be objects by language: {"en": …, "ja": …}.',
+    },
 )
 _EVENT: Final = _object(
     ["id", "source", "specversion", "type", "data"],
@@ -108,6 +112,33 @@ INTAKE: Final[dict[str, Any]] = {
             STRUCTURED: {"schema": _EVENT},
             BATCH: {"schema": {"type": "array", "items": _EVENT}},
             BINARY: {"schema": _DATA},
+        },
+    }
+}
+_FORM: Final = {
+    "oneOf": [
+        _object(["List-Unsubscribe"], **{"List-Unsubscribe": {"const": "One-Click"}}),
+        _object(
+            ["save"],
+            save={"const": "choices"},
+            shown={"type": "array", "items": _TEXT},
+            want={"type": "array", "items": _TEXT},
+        ),
+    ]
+}
+_HTML: Final[dict[str, Any]] = {"text/html": {"schema": _TEXT}}
+#: Answers to readers of mail, who come without a token of ours but with a signed link.
+PAGE: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "The page", "content": _HTML},
+    404: {"description": "The link is none of ours", "content": _HTML},
+    503: {"description": "The ledger cannot be reached", "content": _HTML},
+}
+CHOOSE: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {"schema": _FORM},
+            "multipart/form-data": {"schema": _FORM},
         },
     }
 }

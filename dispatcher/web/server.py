@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from dispatcher.app import App
 from dispatcher.errors import Problem, SettingsInvalid
@@ -46,8 +47,31 @@ async def serve(
         limits: What one request may ask.
     """
     try:
+        grace = max(1, min(GRACE, app.settings.grace_seconds - 1))
+        await serve_asgi(create_app(app, limits), listener, stop, on_ready, grace)
+    finally:
+        listener.close()
+
+
+async def serve_asgi(
+    asgi: ASGIApp,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    on_ready: Callable[[str], None],
+    grace: int = GRACE,
+) -> None:
+    """Serve any ASGI application, as `serve` serves ours.
+
+    Args:
+        asgi: The application.
+        listener: A socket that listens already, as of `listen`; it is closed at the end.
+        stop: Ends it.
+        on_ready: Gets the URL once connections are taken.
+        grace: Seconds that running requests have to end.
+    """
+    try:
         config = uvicorn.Config(
-            create_app(app, limits),
+            asgi,
             http="h11",
             ws="none",
             lifespan="off",
@@ -55,7 +79,7 @@ async def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_graceful_shutdown=max(1, min(GRACE, app.settings.grace_seconds - 1)),
+            timeout_graceful_shutdown=grace,
         )
         await _run(_Server(config), listener, stop, lambda: on_ready(_url(listener)))
     finally:

@@ -1,0 +1,79 @@
+"""Threads as mail programs show them: what a reader got first about an incident."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from dispatcher.domain.delivery import Status
+from dispatcher.ledger.columns import storable
+from dispatcher.ledger.deliveries import RELEASED
+from dispatcher.ledger.engine import Database
+from dispatcher.ledger.schema import deliveries, events, variants
+
+#: What its reader has, or may yet get. A mail that never comes begins nothing, and its subject may be why.
+_BEGUN = (Status.SENT, Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN, Status.HELD)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """What a thread began with for one reader.
+
+    Attributes:
+        message_id: To refer to.
+        type: The type of the mail whose subject it is.
+        language: The language of that subject.
+    """
+
+    message_id: str
+    type: str
+    language: str
+    subject: str
+
+
+class Threads:
+    """What readers got of threads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def roots(self, thread: str, event: str) -> Mapping[tuple[str, str], Root]:
+        """What a thread began with, for each instance and folded address that got something of it.
+
+        Args:
+            thread: The thread.
+            event: The event in it that asks; what it has itself made is left out.
+        """
+        first = (
+            select(func.min(deliveries.c.id).label("id"))
+            .join(events, events.c.id == deliveries.c.event)
+            .where(
+                events.c.thread == storable(thread),
+                deliveries.c.event != event,
+                deliveries.c.status.in_(_BEGUN),
+                RELEASED,
+            )
+            .group_by(deliveries.c.instance, deliveries.c.folded)
+            .subquery()
+        )
+        query = (
+            select(
+                deliveries.c.instance,
+                deliveries.c.folded,
+                # Where the first mail never came, the second refers to it all the same: so does the third.
+                func.coalesce(deliveries.c.thread_root, deliveries.c.message_id).label("message_id"),
+                deliveries.c.type,
+                deliveries.c.language,
+                variants.c.subject,
+            )
+            .join(first, first.c.id == deliveries.c.id)
+            .join(variants, variants.c.id == deliveries.c.variant)
+        )
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return {
+            (row.instance, row.folded): Root(row.message_id, row.type, row.language, row.subject)
+            for row in rows
+        }
