@@ -145,7 +145,7 @@ class Client:
             instances: Ids of instances, or ``"all"``; leave out with `region`, or where the thread tells.
             region: All instances of a region.
             fields: Values by field: texts, numbers, booleans, aware datetimes, dates, timedeltas, and lists
-                and mappings of these.
+                and mappings of these; words may be given per language, as ``{"en": …, "ja": …}``.
             thread: Joins the events of one incident.
             id: Unique within the source; a new one by default. Give your own if you may send the same
                 event again after a crash of yours.

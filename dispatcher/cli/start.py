@@ -8,19 +8,13 @@ from typing import Annotated
 
 import typer
 
+from dispatcher.app import starter
 from dispatcher.cli import output
 from dispatcher.cli.demo import run_demo
 from dispatcher.cli.main import cli, settings_of
 from dispatcher.errors import InvalidInput, Problem
 
-PARTS = ("catalogue.yaml", "templates", "recipients", "docs/schemas")
-
-
-def starter() -> Path:
-    """The folder with the catalogue, templates and sample recipients that travel with the program."""
-    package = Path(__file__).resolve().parent.parent
-    packed = package / "starter"
-    return packed if packed.is_dir() else package.parent
+PARTS = ("catalogue.yaml", "templates", "locales", "recipients", "docs/schemas")
 
 
 @cli.command(epilog="Example: dispatcher init mycloud && dispatcher --root mycloud check")

@@ -10,6 +10,7 @@ from typing import Any
 
 from dispatcher.domain import moment
 from dispatcher.domain.catalogue import CommunicationType, FieldSpec
+from dispatcher.domain.said import said_to
 from dispatcher.domain.values import ValueInvalid, expected, parse_value
 from dispatcher.errors import Problem
 
@@ -43,6 +44,18 @@ def parse_fields(
             what, fix = (*error.args, expected(field))[:2]
             problems.append(_problem(key, what, fix))
     return values, problems + list(_disordered(spec, values))
+
+
+def said_fields(spec: CommunicationType, values: Mapping[str, Any], language: str) -> dict[str, Any]:
+    """The typed values of `parse_fields` as a reader of `language` gets them.
+
+    Texts, those of a list or a table among them, are `dispatcher.domain.said.Said`.
+    """
+    words = {"text", "paragraphs", "url", "list", "table"}
+    return {
+        key: said_to(language, value) if spec.fields[key].kind in words else value
+        for key, value in values.items()
+    }
 
 
 def resolve_examples(value: Any, now: datetime) -> Any:

@@ -16,6 +16,9 @@ list        list of texts, date-times, …         tuple
 table       list of objects, one per row         tuple of dicts
 address     mail address                         str
 =========== ==================================== ===========================================
+
+Text, paragraphs, a url, a list of these and a cell of a table may be given per language, as an object like
+``{"en": …, "ja": …}``; it becomes a `PerLanguage` of what each value becomes.
 """
 
 from __future__ import annotations
@@ -30,11 +33,15 @@ from urllib.parse import urlsplit
 from dispatcher.domain import moment
 from dispatcher.domain.address import AddressInvalid, canonical
 from dispatcher.domain.catalogue import Column, FieldSpec
+from dispatcher.domain.language import LANGUAGES, meant
+from dispatcher.domain.said import PerLanguage
 
 MAX_TEXT = 500
 MAX_PARAGRAPHS = 20_000
 MAX_ITEMS = 200
 MAX_URL = 2_000
+#: Kinds that are words, or lead to words, and so differ by language.
+_WORDED = frozenset({"text", "paragraphs", "url"})
 #: Controls, line and paragraph separators, surrogates, and marks that turn the direction of what follows.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNPRINTABLE_BUT_NEWLINE = re.compile(
@@ -56,10 +63,10 @@ def parse_value(field: FieldSpec | Column, value: Any) -> Any:
         if field.kind == "choice":
             return _choice(field, value)
         if field.kind == "list":
-            return tuple(_items(value, _PARSERS[field.items], _EXPECTED[field.items]))
+            return _list(field.items, value)
         if field.kind == "table":
             return tuple(_items(value, lambda row: _row(field.columns, row), expected(field)))
-    return _PARSERS[field.kind](value)
+    return _worded(field.kind, value)
 
 
 def expected(field: FieldSpec | Column) -> str:
@@ -83,6 +90,38 @@ _EXPECTED: Mapping[str, str] = {
     "list": f"give a list of 1 to {MAX_ITEMS} entries",
     "address": "give one mail address, like name@example.com",
 }
+
+
+def _worded(kind: str, value: Any) -> Any:
+    """A value of a kind that may be given per language, or of one that may not."""
+    if kind in _WORDED and isinstance(value, dict):
+        return _per_language(value, _PARSERS[kind])
+    return _PARSERS[kind](value)
+
+
+def _list(items: str, value: Any) -> Any:
+    def parsed(one: Any) -> tuple[Any, ...]:
+        return tuple(_items(one, _PARSERS[items], _EXPECTED[items]))
+
+    if items in _WORDED and isinstance(value, dict):
+        return _per_language(value, parsed)
+    return tuple(_items(value, lambda one: _worded(items, one), _EXPECTED[items]))
+
+
+def _per_language(value: Mapping[str, Any], parser: Callable[[Any], Any]) -> PerLanguage:
+    if not value:
+        raise ValueInvalid("is an object without a language", "give text, or an object like {en: …, ja: …}")
+    parsed: dict[str, Any] = {}
+    for code, one in value.items():
+        if code not in LANGUAGES:
+            raise ValueInvalid(
+                f"is given in {_shown(code)}, which is none of the nine languages", meant(code)
+            )
+        try:
+            parsed[code] = parser(one)
+        except ValueInvalid as error:
+            raise ValueInvalid(f"{code}: {error.args[0]}", *error.args[1:]) from None
+    return PerLanguage(parsed)
 
 
 def _text(value: Any) -> str:

@@ -8,20 +8,26 @@ from datetime import datetime
 from typing import Any
 
 from dispatcher.domain.catalogue import Catalogue
-from dispatcher.domain.fields import known, parse_fields
+from dispatcher.domain.fields import known, parse_fields, said_fields
 from dispatcher.domain.instance import Instance
+from dispatcher.domain.window import Entry
 from dispatcher.mail.view import View
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How a mail is read: by whom, in which language and zone, and when."""
+    """How a mail is read: by whom, in which language and zone, and when.
+
+    Attributes:
+        entry: The window that it brings for calendars, if it brings one.
+    """
 
     language: str
     time_zone: str
     roles: tuple[str, ...]
     sender: str
     now: datetime
+    entry: Entry | None = None
 
 
 def view_of(
@@ -33,6 +39,8 @@ def view_of(
 ) -> View:
     """What a template may see of one event for one kind of reader."""
     spec = catalogue.types[key]
+    values = parse_fields(spec, known(spec, fields), partial=True)[0]
+    language = spec.language_for(reading.language)
     return View(
         key=key,
         type=spec,
@@ -40,9 +48,10 @@ def view_of(
         service=catalogue.service,
         sender=catalogue.sender(reading.sender),
         instances=instances,
-        fields=parse_fields(spec, known(spec, fields), partial=True)[0],
-        language=spec.language_for(reading.language),
+        fields=said_fields(spec, values, language),
+        language=language,
         time_zone=reading.time_zone,
         roles=reading.roles,
         now=reading.now,
+        entry=reading.entry,
     )

@@ -19,8 +19,9 @@ from markupsafe import Markup, escape
 from dispatcher.domain.catalogue import Banner
 from dispatcher.errors import Problem, TemplateInvalid
 from dispatcher.mail.functions import FILTERS, GLOBALS
-from dispatcher.mail.locale import Format, Translations
+from dispatcher.mail.locale import Format
 from dispatcher.mail.subject import affected
+from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
 
 _BODY_FONTS = '"Segoe UI", -apple-system, Roboto, "Helvetica Neue", Arial, sans-serif'
@@ -127,8 +128,8 @@ def context_for(
 
     Args:
         view: What the mail says, and to what kind of reader.
-        translations: Every language's texts. The text is in the reader's language where the type is
-            written in it and it is translated, else in English; dates are always the reader's.
+        translations: Every language's texts. The mail, its dates included, is in the reader's language
+            where the type is written in it and there are translations, else in English.
         recipient: The reader's address, or a `Markup` token to put it in place of later.
         unsubscribe: Where an optional type can be opted out of; likewise.
     """
@@ -144,16 +145,16 @@ def context_for(
         "sender": view.sender,
         "roles": view.roles,
         "now": view.now,
+        "calendar_attached": view.calendar_attached,
         "banner": _banner(view.banner),
         # Structure, not data: these decide what a mail program makes of the text around them.
         "lang": Markup(texts.language),  # noqa: S704
-        "format_language": Markup(view.language),  # noqa: S704
         "direction": Markup("ltr"),
-        "fonts": Markup(_FONTS.get(view.language, _BODY_FONTS)),  # noqa: S704
+        "fonts": Markup(_FONTS.get(texts.language, _BODY_FONTS)),  # noqa: S704
         "recipient_address": recipient,
         "unsubscribe_url": unsubscribe,
         "time_zone": view.time_zone,
-        "format": Format(view.language, view.time_zone),
+        "format": Format(texts.language, view.time_zone),
         "translations": texts,
     }
 

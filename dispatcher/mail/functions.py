@@ -6,7 +6,9 @@
 ``window(a, b)``  a window in the reader's zone; `b` may be a duration; ``window_parts(a, b)`` the
                   same in two parts, ``utc(a, b)`` in UTC
 filters           ``datetime``, ``short_datetime``, ``date``, ``duration``, ``countdown``,
-                  ``days_until``, ``listed``, ``number``, ``translated``, ``cut``, ``wrap``
+                  ``days_until``, ``listed``, ``number``, ``translated``, ``cut``, ``wrap``;
+                  ``capital`` for a date that begins a line: ``Sábado, 6 de marzo de 2027``;
+                  ``<p{{ value|foreign }}>`` marks what upstream said in another language
 ================= ==============================================================================
 
 Apart from these, ``{% trans %}`` and ``_()`` translate what is written in a template. A variable of
@@ -23,8 +25,10 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from dispatcher.mail.locale import Format, Translation
+from dispatcher.domain.said import Said
+from dispatcher.mail.locale import Format
 from dispatcher.mail.subject import cut, shown
+from dispatcher.mail.translations import Translation
 from dispatcher.mail.wrap import wrap
 
 
@@ -55,6 +59,11 @@ def _ngettext(context: Context, one: str, many: str, n: int, /, **variables: Any
 
 
 @pass_context
+def _pgettext(context: Context, about: str, message: str, /, **variables: Any) -> str:
+    return _filled(context, _texts(context).pgettext(about, message), variables)
+
+
+@pass_context
 def _label(context: Context, key: str) -> str:
     return _texts(context).gettext(context["type"].fields[key].label)
 
@@ -63,6 +72,14 @@ def _label(context: Context, key: str) -> str:
 def _translated(context: Context, text: str) -> str:
     # For words of the catalogue: they are plain text, so `%` and `<` in them mean nothing.
     return _texts(context).gettext(text)
+
+
+@pass_context
+def _foreign(context: Context, value: object) -> Markup:
+    """The attribute that marks a value in another language than the mail's; nothing for one in the mail's."""
+    first = value[0] if isinstance(value, tuple) and value else value
+    language = first.language if isinstance(first, Said) else context["lang"]
+    return Markup("") if language == context["lang"] else Markup(' lang="{}"').format(language)
 
 
 @pass_context
@@ -112,6 +129,7 @@ def _formatted(name: str) -> Callable[..., str]:
 GLOBALS: Mapping[str, Callable[..., Any]] = {
     "gettext": _gettext,
     "ngettext": _ngettext,
+    "pgettext": _pgettext,
     "label": _label,
     "shown": _shown,
     "window": _window,
@@ -128,6 +146,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "countdown": _countdown,
     "days_until": _days_until,
     "translated": _translated,
+    "foreign": _foreign,
     "cut": cut,
+    "capital": lambda text: f"{text[:1].upper()}{text[1:]}",
     "wrap": wrap,
 }

@@ -1,18 +1,18 @@
-"""Dates, spans and lists as a reader of one language in one time zone writes them, and the translated texts.
+"""Dates, spans and lists as a reader of one language in one time zone writes them.
 
-Names and orders of words come from CLDR through Babel. Two things are this project's own: clock times are
-always of 24 hours, since a window that ends at "2:00" must not need an "am" to be read; and English is
-written the way of most of the world (day, month, year).
+Names and orders of words come from CLDR through Babel. What is this project's own, since CLDR is silent or
+knows only the shortest way: clock times are always of 24 hours, so that a window that ends at "2:00" needs no
+"am" to be read; English is written the way of most of the world (day, month, year); and Chinese and Japanese
+say that a night ends on the next day, as announcements in these languages do.
 """
 
 from __future__ import annotations
 
-import gettext
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -21,11 +21,21 @@ from babel.dates import format_timedelta, get_timezone_name, parse_pattern
 from babel.lists import format_list
 from babel.numbers import format_decimal
 
-from dispatcher.domain.language import DEFAULT
-
 _NOON = time(12)
 _LOCALES = {"en": "en_GB", "zh-Hans": "zh_Hans", "zh-Hant": "zh_Hant"}
 _UNSPACED = frozenset({"ja", "zh-Hans", "zh-Hant"})
+_PATTERNS = {
+    ("en", "full"): "EEEE, d MMMM y",
+    ("ja", "full"): "y年M月d日(E)",
+    ("es", "Hm"): "HH:mm",  # CLDR's 2:00 beside 22:00 looks like another kind of time
+}
+# The first of a month is an ordinal; CLDR leaves that to programs.
+_FIRST = {"fr": "1er", "pt": "1º"}
+_FIRST_DAY = re.compile(r"(?<!\d)1(?= )")
+# Between two times of a day, and between two moments of different days.
+_RANGES = {"ja": ("～", " ～ "), "zh-Hans": ("–", " 至 "), "zh-Hant": ("–", " 至 ")}
+_NEXT_DAY = {"ja": "翌", "zh-Hans": "次日", "zh-Hant": "翌日"}
+_WITH_AND = frozenset({"es", "it", "pt"})
 # CLDR's relative days, which Babel does not offer: yesterday, today, tomorrow.
 _NEAR_DAYS = {
     "en": ("yesterday", "today", "tomorrow"),
@@ -38,51 +48,6 @@ _NEAR_DAYS = {
     "zh-Hans": ("昨天", "今天", "明天"),
     "zh-Hant": ("昨天", "今天", "明天"),
 }
-
-
-class Translation(gettext.GNUTranslations):
-    """The texts of one language, or none: then every text stays the English it is written in.
-
-    Attributes:
-        language: The language that the texts are in.
-    """
-
-    def __init__(self, language: str = DEFAULT, file: Path | None = None) -> None:
-        self.language = language
-        self._catalog: dict[str, str] = {}
-        # What gettext falls back to without a catalogue of messages: English has two forms.
-        self.plural = lambda n: int(n != 1)
-        if file is None:
-            super().__init__(None)
-        else:
-            with file.open("rb") as stream:
-                super().__init__(stream)
-
-
-class Translations:
-    """The translated texts of a project: ``locales/<language>/LC_MESSAGES/messages.mo`` under its root.
-
-    A file is read when its language is first asked for, and again only by a new object.
-
-    Args:
-        root: The project's root.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._found: dict[str, Translation] = {}
-
-    def find(self, language: str) -> Translation:
-        """The texts in `language`; the untranslated English ones where there is no file.
-
-        Raises:
-            OSError: The file cannot be read, or is no catalogue of messages.
-        """
-        if language not in self._found:
-            file = self._root / "locales" / language / "LC_MESSAGES" / "messages.mo"
-            found = Translation(language, file) if file.is_file() else Translation()
-            self._found[language] = found
-        return self._found[language]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +106,8 @@ class Format:
         if _one_night(first, last):
             return self._comma(self._day(first)), self._hours(first, last, zones)
         zone = f" {zones[0]}" if zones[0] != zones[1] else ""
-        days = f"{self._joined(self._day(first), self._clock(first))}{zone} – {self._comma(self._day(last))}"
-        return days, f"{self._clock(last)} {zones[1]}"
+        begin = f"{self._joined(self._day(first), self._clock(first))}{zone}"
+        return f"{begin}{self._range[1]}{self._comma(self._day(last))}", f"{self._clock(last)} {zones[1]}"
 
     def utc(self, start: datetime, end: datetime | timedelta | None = None) -> str:
         """``21:00–01:00 UTC, 6 March``; empty where the reader's clock shows UTC anyway."""
@@ -151,12 +116,11 @@ class Format:
             return ""
         first, last = start.astimezone(UTC), end.astimezone(UTC)
         day = self._written("MMMMd", first)
-        if start == end:
-            return f"{self._clock(first)} UTC, {day}"
-        if _one_night(first, last):
-            return f"{self._hours(first, last, ('UTC', 'UTC'))}, {day}"
-        last_day = self._written("MMMMd", last)
-        return f"{self._joined(day, self._clock(first))} – {self._joined(last_day, self._clock(last))} UTC"
+        if start == end or _one_night(first, last):
+            hours = self._hours(first, last, ("UTC", "UTC")) if start != end else f"{self._clock(first)} UTC"
+            return f"{day} {hours}" if self.language in _UNSPACED else f"{hours}, {day}"
+        begin = self._joined(day, self._clock(first))
+        return f"{begin}{self._range[1]}{self._joined(self._written('MMMMd', last), self._clock(last))} UTC"
 
     def zone(self, moment: datetime) -> str:
         """The reader's zone as it is called at `moment`: ``CET``, ``MESZ``, ``GMT+9``."""
@@ -167,12 +131,17 @@ class Format:
         minutes = max(1, round(span.total_seconds() / 60))
         days, minutes = divmod(minutes, 24 * 60)
         hours, minutes = divmod(minutes, 60)
-        parts = (
+        counted = (
             _counted(self.language, "day", days),
             _counted(self.language, "hour", hours),
             _counted(self.language, "minute", minutes),
         )
-        return ("" if self.language in _UNSPACED else " ").join(filter(None, parts))
+        parts = [part for part in counted if part]
+        if self.language == "ja" and not hours and not minutes:
+            return f"{parts[0]}間"  # 2日 alone is the second of a month
+        if self.language in _WITH_AND:
+            return self.listed(parts)
+        return ("" if self.language in _UNSPACED else " ").join(parts)
 
     def days_until(self, moment: date, now: datetime) -> int:
         """Calendar days in the reader's zone from `now` to `moment`; negative when it is past."""
@@ -204,12 +173,19 @@ class Format:
         pattern = parse_pattern(_pattern(self.language, form))
         # Without the zone: Babel would otherwise move the moment to UTC.
         naive = day.replace(tzinfo=None) if isinstance(day, datetime) else day
-        return str(pattern.apply(naive, _locale(self.language)))
+        text = str(pattern.apply(naive, _locale(self.language)))
+        first = _FIRST.get(self.language) if day.day == 1 and form != "Hm" else None
+        return _FIRST_DAY.sub(first, text, count=1) if first else text
 
     def _hours(self, first: datetime, last: datetime, zones: tuple[str, str]) -> str:
+        ends = f"{_NEXT_DAY.get(self.language, '') if last.date() > first.date() else ''}{self._clock(last)}"
         if zones[0] == zones[1]:
-            return f"{self._clock(first)}–{self._clock(last)} {zones[1]}"
-        return f"{self._clock(first)} {zones[0]} – {self._clock(last)} {zones[1]}"
+            return f"{self._clock(first)}{self._range[0]}{ends} {zones[1]}"
+        return f"{self._clock(first)} {zones[0]}{self._range[1]}{ends} {zones[1]}"
+
+    @property
+    def _range(self) -> tuple[str, str]:
+        return _RANGES.get(self.language, ("–", " – "))
 
     def _joined(self, day: str, clock: str) -> str:
         return f"{self._comma(day)} {clock}"
@@ -237,9 +213,10 @@ def _locale(language: str) -> Locale:
 
 @cache
 def _pattern(language: str, form: str) -> str:
-    if form != "full":
-        return str(_locale(language).datetime_skeletons[form].pattern)
-    return "EEEE, d MMMM y" if language == "en" else str(_locale(language).date_formats["full"].pattern)
+    if own := _PATTERNS.get((language, form)):
+        return own
+    known = _locale(language)
+    return str((known.date_formats if form == "full" else known.datetime_skeletons)[form].pattern)
 
 
 @lru_cache(maxsize=4096)
@@ -275,6 +252,7 @@ def _counted(language: str, unit: Literal["day", "hour", "minute"], number: int)
 @lru_cache(maxsize=1024)
 def _in_days(language: str, days: int) -> str:
     span = timedelta(days=days)
-    return format_timedelta(
+    text = format_timedelta(
         span, granularity="day", threshold=1e12, add_direction=True, locale=_locale(language)
     )
+    return text.replace(" ", "") if language in _UNSPACED else text

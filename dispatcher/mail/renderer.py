@@ -17,12 +17,12 @@ from jinja2.meta import find_referenced_templates
 from markupsafe import Markup
 
 from dispatcher.errors import DispatcherError, Problem, TemplateInvalid
-from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content
+from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content, Invite
 from dispatcher.mail.environment import context_for, html_environment, located, text_environment
 from dispatcher.mail.inline import inline
-from dispatcher.mail.locale import Translations
 from dispatcher.mail.shape import Shaper, plain
 from dispatcher.mail.subject import subject
+from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
 
 _QUOTED = re.compile(r"'([^']*)'")
@@ -95,6 +95,7 @@ class Renderer:
             text=text,
             template=f"{name}@{self._version(name)}",
             language=str(context["lang"]),
+            invite=_invite(view, self._translations),
         )
 
     def problems(self) -> Iterator[Problem]:
@@ -148,6 +149,14 @@ class Renderer:
         close = difflib.get_close_matches(wrong[-1], list(names), 1) if wrong else []
         meant = f"did you mean {close[0]}? " if close else ""
         return Problem(found.where, found.what, f"{meant}{what} {listed}{fix}")
+
+
+def _invite(view: View, translations: Translations) -> Invite | None:
+    if view.entry is None:
+        return None
+    from dispatcher.mail.invite import invite  # noqa: PLC0415 - only windows pay for reading its library
+
+    return invite(view, translations)
 
 
 def _version(*roots: tuple[Environment, str]) -> _Version:

@@ -6,7 +6,8 @@ import re
 from datetime import date, datetime, timedelta
 
 from dispatcher.domain.catalogue import FieldSpec
-from dispatcher.mail.locale import Format, Translation, Translations
+from dispatcher.mail.locale import Format
+from dispatcher.mail.translations import Translation, Translations
 from dispatcher.mail.view import View
 
 SUBJECT_LENGTH = 150  # more is cut by every mail program that shows a list of mails
@@ -22,9 +23,17 @@ def subject(view: View, translations: Translations) -> str:
     instance (``{instance}``) or the service (``{service}``). Where the line is too long, the longest texts
     of the event are cut; its dates never are.
     """
+    calendar = view.type.calendar
+    if calendar and calendar.cancelled_subject and view.fields.get(calendar.cancelled or ""):
+        return titled(calendar.cancelled_subject, view, translations)
+    return titled(view.type.subject, view, translations)
+
+
+def titled(text: str, view: View, translations: Translations) -> str:
+    """A line of the catalogue with placeholders, such as a subject, translated and filled; see `subject`."""
     texts = translations.find(view.type.language_for(view.language))
-    pieces = _PLACEHOLDER.split(texts.gettext(view.type.subject))
-    format_ = Format(view.language, view.time_zone)
+    pieces = _PLACEHOLDER.split(texts.gettext(text))
+    format_ = Format(texts.language, view.time_zone)
     cuttable: list[int] = []
     for index in range(1, len(pieces), 2):
         key, pieces[index] = pieces[index], _value(view, pieces[index], format_, texts)
@@ -40,7 +49,7 @@ def affected(view: View, texts: Translation) -> str:
     first, others = view.instances[0].title, len(view.instances) - 1
     if not others:
         return first
-    number = Format(view.language, view.time_zone).number(others)
+    number = Format(texts.language, view.time_zone).number(others)
     text = texts.ngettext("%(instance)s and %(number)s more", "%(instance)s and %(number)s more", others)
     return text % {"instance": first, "number": number}
 
@@ -59,7 +68,12 @@ def shown(spec: FieldSpec, value: object, format_: Format, texts: Translation) -
         return format_.number(value)
     if isinstance(value, tuple):
         return format_.listed([shown(spec, item, format_, texts) for item in value])
-    return texts.gettext(spec.choices[str(value)]) if spec.kind == "choice" else str(value)
+    return texts.gettext(spec.choices[str(value)]) if spec.kind == "choice" else _worded(value)
+
+
+def _worded(value: object) -> str:
+    # Text keeps its language, so that a template can mark it.
+    return value if isinstance(value, str) else str(value)
 
 
 def _value(view: View, key: str, format_: Format, texts: Translation) -> str:

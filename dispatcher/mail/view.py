@@ -9,6 +9,7 @@ from typing import Any
 
 from dispatcher.domain.catalogue import Banner, CommunicationType, Sender, Service
 from dispatcher.domain.instance import Instance
+from dispatcher.domain.window import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class View:
         roles: Why this reader gets the mail: ``admins``, ``global_admins``, ``recipients``, ``users``,
             ``partners``, ``contact``, ``thread``.
         now: When the mail is rendered; aware.
+        entry: The window that the mail brings for calendars, if it brings one.
     """
 
     key: str
@@ -38,3 +40,9 @@ class View:
     time_zone: str
     roles: tuple[str, ...]
     now: datetime
+    entry: Entry | None = None
+
+    @property
+    def calendar_attached(self) -> bool:
+        """Whether the mail brings its window for calendars."""
+        return self.entry is not None
