@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 # These stand in HTML and text until delivery. The renderer breaks up any other text that is spelt like one,
 # so neither event data nor a template can ask for what is the reader's by writing it.
@@ -10,6 +11,22 @@ from dataclasses import dataclass
 RECIPIENT = "RcptAddr7Q2mXk9VtHd4"
 #: Where the URL goes by which the reader stops mails of an optional type.
 UNSUBSCRIBE = "StopLink5Wn8RzBq3Jy6"
+
+
+Method = Literal["PUBLISH", "CANCEL"]
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """A window as a file for calendars.
+
+    Attributes:
+        method: What is to be done with it (RFC 5546): keep it, or strike it off.
+        text: The file, with CRLF.
+    """
+
+    method: Method
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +39,7 @@ class Content:
         text: The same in plain text, likewise.
         template: The template's name and the version of its bytes: ``maintenance@3f2a9c1e``.
         language: The BCP 47 code of the language it is written in.
+        invite: The window that it brings for calendars, if it brings one.
     """
 
     subject: str
@@ -29,3 +47,4 @@ class Content:
     text: str
     template: str
     language: str
+    invite: Invite | None = None
