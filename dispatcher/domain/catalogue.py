@@ -161,6 +161,29 @@ class MailWhen(Model):
     otherwise: Line
 
 
+class Calendar(Model):
+    """Which fields make the window that a mail brings for calendars.
+
+    A mail whose event gives both ends carries it; another has none.
+
+    Attributes:
+        start: A field of kind ``datetime``.
+        end: A field of kind ``datetime`` that comes after `start`, or of kind ``duration``.
+        identity: A field of kind ``text`` that names the window in every event about it; without it, the
+            event's thread does.
+        cancelled: A field of kind ``boolean``: the window will not take place.
+        title: What the calendar shows; text with placeholders, as in a subject. Else the type's title.
+        cancelled_subject: The subject of a mail that says that the window will not take place.
+    """
+
+    start: Line
+    end: Line
+    identity: Line | None = None
+    cancelled: Line | None = None
+    title: Line | None = None
+    cancelled_subject: Line | None = None
+
+
 class CommunicationType(Model):
     """What is announced, how it looks and who is told.
 
@@ -172,6 +195,7 @@ class CommunicationType(Model):
         group_by: One mail per instance, or one per person that lists their affected instances.
         expires: The field of kind ``datetime`` or ``date`` after which a mail that has not left is of no
             use; it becomes ``expired`` and is not sent. A date lasts until midnight where the reader is.
+        calendar: The window that its mails bring for calendars.
     """
 
     title: Line
@@ -190,6 +214,7 @@ class CommunicationType(Model):
     becomes: Becomes | None = None
     mail_when: MailWhen | None = None
     expires: Line | None = None  # of any form: who writes `2d` is to read that it is no field
+    calendar: Calendar | None = None
 
     def language_for(self, wanted: str) -> str:
         """The language a reader of `wanted` gets this type in."""

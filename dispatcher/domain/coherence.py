@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from string import Formatter
 
 from dispatcher.domain.catalogue import Catalogue, CommunicationType, FieldSpec, Palette
-from dispatcher.domain.colour import MIN_CONTRAST, contrast
+from dispatcher.domain.colour import MIN_CONTRAST, contrast, contrast_inverted
 from dispatcher.domain.expiry import expires_at
 from dispatcher.domain.fields import parse_fields, sample
 from dispatcher.domain.moment import is_relative
@@ -30,6 +30,7 @@ def problems_of(catalogue: Catalogue) -> list[Problem]:
     for key, banner in catalogue.banners.items():
         found += _faint(f"banners.{key}", banner)
         found += _faint(f"banners.{key}.dark", banner.dark)
+        found += _faint_inverted(f"banners.{key}", banner)
     for key, spec in catalogue.types.items():
         found += _type(f"types.{key}", spec, catalogue)
     return found
@@ -49,11 +50,22 @@ def _faint(path: str, palette: Palette) -> Iterator[Problem]:
         )
 
 
+def _faint_inverted(path: str, palette: Palette) -> Iterator[Problem]:
+    ratio = contrast_inverted(palette.background, palette.text)
+    if ratio < MIN_CONTRAST <= contrast(palette.background, palette.text):
+        yield _at(
+            path,
+            f"text {palette.text} on {palette.background} has a contrast of {ratio:.2f}:1 once inverted",
+            f"choose colours that keep {MIN_CONTRAST}:1 where a mail client inverts them",
+        )
+
+
 def _type(path: str, spec: CommunicationType, catalogue: Catalogue) -> Iterator[Problem]:
     yield from _references(path, spec, catalogue)
     yield from _audience(path, spec, catalogue)
-    yield from _subject(path, spec)
+    yield from _line(f"{path}.subject", spec.subject, spec)
     yield from _expires(path, spec)
+    yield from _calendar(path, spec)
     yield from _fields(path, spec)
 
 
@@ -106,10 +118,10 @@ def _audience(path: str, spec: CommunicationType, catalogue: Catalogue) -> Itera
         yield _at(path, "mails the contact", "add a field `contact` of kind address")
 
 
-def _subject(path: str, spec: CommunicationType) -> Iterator[Problem]:
-    path = f"{path}.subject"
+def _line(path: str, text: str, spec: CommunicationType) -> Iterator[Problem]:
+    """What is wrong with the placeholders of a subject or of a calendar's title."""
     try:
-        parsed = list(Formatter().parse(spec.subject))
+        parsed = list(Formatter().parse(text))
     except ValueError as error:
         yield _at(path, str(error), "write placeholders as {field}")
         return
@@ -140,6 +152,26 @@ def _expires(path: str, spec: CommunicationType) -> Iterator[Problem]:
         if over and over <= _SOME_MOMENT:
             what = f"{spec.expires!r} is over when the event comes, by its example {example!r}"
             yield _at(path, what, "name a field that lies ahead, or give it an example like +14d")
+
+
+def _calendar(path: str, spec: CommunicationType) -> Iterator[Problem]:
+    if spec.calendar is None:
+        return
+    path, window = f"{path}.calendar", spec.calendar
+    yield from _names_field(f"{path}.start", spec, window.start, ("datetime",))
+    yield from _names_field(f"{path}.end", spec, window.end, ("datetime", "duration"))
+    if window.identity is not None:
+        yield from _names_field(f"{path}.identity", spec, window.identity, ("text",))
+    if window.cancelled is not None:
+        yield from _names_field(f"{path}.cancelled", spec, window.cancelled, ("boolean",))
+    for key, text in (("title", window.title), ("cancelled_subject", window.cancelled_subject)):
+        if text is not None:
+            yield from _line(f"{path}.{key}", text, spec)
+    start, end = spec.fields.get(window.start), spec.fields.get(window.end)
+    # RFC 5545, 3.8.2.2: what ends before it begins is no window, and calendars refuse it.
+    if start and end and end.kind == "datetime" and end.after != window.start:
+        what = f"{window.end!r} may come before {window.start!r}"
+        yield _at(f"{path}.end", what, f"add `after: {window.start}` to the field {window.end}")
 
 
 def _always_given(spec: CommunicationType, name: str) -> bool:

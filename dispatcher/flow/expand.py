@@ -1,36 +1,27 @@
-"""An accepted event becomes deliveries: its audience is resolved and its content rendered.
-
-Content is rendered once per *variant*: what differs between two readers of one event is the instance, the
-language, the time zone, the roles that the footer names and the sender, and nothing else until a message is
-finished for one address.
-"""
+"""An accepted event becomes deliveries: its audience is resolved and its content rendered."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from dispatcher.domain.address import folded
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
-from dispatcher.domain.delivery import NewDelivery, NewVariant
+from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import Event, EventStatus
-from dispatcher.domain.expiry import expires_at, too_late
+from dispatcher.domain.expiry import too_late
 from dispatcher.domain.retry import GIVE_UP
-from dispatcher.errors import ServiceUnreachable, TemplateInvalid
+from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.flow.draft import Draft, Means
+from dispatcher.flow.past import past_of
 from dispatcher.flow.readers import Reader, Readers, follows
-from dispatcher.flow.reading import Reading, view_of
 from dispatcher.ledger.expansions import Expansion
 from dispatcher.ledger.ledger import Ledger
-from dispatcher.mail.message import list_headers, message_id, seal
 from dispatcher.mail.renderer import Renderer
-from dispatcher.mail.view import View
 from dispatcher.queue.bell import Bell
 from dispatcher.queue.lanes import EVERY
 
@@ -49,15 +40,6 @@ _NOBODY_TOLD = "nobody was told of an incident in this thread, or about these in
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Draft:
-    """What one event comes to."""
-
-    variants: dict[str, NewVariant] = field(default_factory=dict)
-    deliveries: list[NewDelivery] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-
 class _StoppedError(Exception):
     """The worker is to stop; the event stays as it was."""
 
@@ -67,6 +49,7 @@ class Expand:
 
     Attributes:
         worker: The id of the worker that it works for; empty if there is none.
+        links: Whether mails of optional types are made with a link to opt out.
     """
 
     def __init__(
@@ -88,6 +71,7 @@ class Expand:
         self._stopping = threading.Event()
         self._expanding_all = False
         self.worker = ""
+        self.links = False
 
     def stop(self) -> None:
         """Begin no further variant; what was begun is done again by another worker."""
@@ -163,24 +147,27 @@ class Expand:
         if follows(event, spec) and not await self._caught_up(event, spec):
             await self._ledger.expansions.postpone(event.id, "waits for what came before in its thread", SOON)
             return False
+        if event.thread:
+            await self._expand_earlier(event)
         self._recipients.refresh()
         if (missing := self._missing(event)) and self._clock() - event.accepted_at < PATIENCE:
             reason = f"this worker does not know {missing}; put the same recipient lists on every machine"
             await self._ledger.expansions.postpone(event.id, reason)
             return False
         readers, warnings = await self._readers.of(event, spec)
-        draft = _Draft()
+        past = await past_of(self._catalogue, self._ledger, event, readers)
+        means = Means(self._catalogue, self._renderer, self._clock, self.links)
+        draft = Draft(event, past, means)
         # Rendering takes milliseconds a variant, and there may be thousands; the loop must go on.
-        await asyncio.to_thread(self._add_all, event, spec, readers, draft)
+        await asyncio.to_thread(self._add_all, readers, draft)
         if draft.faults and len(draft.faults) == len(draft.variants):
             await self._ledger.expansions.postpone(event.id, draft.faults[0])
             _log.error("event %s cannot be rendered and is tried again: %s", event.id, draft.faults[0])
             return False
-        domain = self._catalogue.sender("default").domain
         expansion = Expansion(
-            variants=list(draft.variants.values()),
+            variants=draft.variants,
             deliveries=draft.deliveries,
-            message_ids=[_message_id(event, delivery, domain) for delivery in draft.deliveries],
+            message_ids=draft.message_ids,
             on_uncertain=spec.on_uncertain,
             reason=_NOBODY_TOLD if follows(event, spec) else _NOBODY_NAMED,
             warnings=[*warnings, *too_late(spec, event.fields, draft.deliveries, self._clock())],
@@ -211,62 +198,16 @@ class Expand:
             await self._expand(earlier)
         return not await self._ledger.events.unexpanded_in(event.thread or "", spec.audience.told)
 
-    def _add_all(
-        self, event: Event, spec: CommunicationType, readers: Sequence[Reader], draft: _Draft
-    ) -> None:
+    async def _expand_earlier(self, event: Event) -> None:
+        """Expand what came before in the thread, so that it begins there; wait for none of it."""
+        lanes = list(Lane)
+        for earlier in await self._ledger.events.unexpanded_before(event.thread or "", event.id):
+            # Ten thousand mails that are less urgent would be waited for.
+            if lanes.index(earlier.lane) <= lanes.index(event.lane):
+                await self._expand_or_tell(earlier)
+
+    def _add_all(self, readers: Sequence[Reader], draft: Draft) -> None:
         for reader in readers:
             if self._stopping.is_set():
                 raise _StoppedError
-            self._add(event, spec, reader, draft)
-
-    def _add(self, event: Event, spec: CommunicationType, reader: Reader, draft: _Draft) -> None:
-        recipient = reader.recipient
-        names = tuple(instance.id for instance in reader.instances)
-        language = spec.language_for(recipient.language)
-        parts = (",".join(names), language, recipient.time_zone, "+".join(recipient.roles), recipient.sender)
-        key = "|".join(parts)
-        if key not in draft.variants:
-            draft.variants[key] = self._variant(key, event, reader, draft.faults)
-        draft.deliveries.append(
-            NewDelivery(
-                instance=names[0],
-                instances=names,
-                address=recipient.address,
-                name=recipient.name,
-                language=language,
-                time_zone=recipient.time_zone,
-                reasons=recipient.reasons,
-                variant=key,
-                sender=recipient.sender,
-                expires_at=expires_at(spec, event.fields, recipient.time_zone),
-            )
-        )
-
-    def _variant(self, key: str, event: Event, reader: Reader, faults: list[str]) -> NewVariant:
-        """The content for one kind of reader; empty where it cannot be rendered, so others get theirs."""
-        view = self._view(event, reader)
-        try:
-            content = self._renderer.render(view)
-            headers = list_headers(view.key, content.language, view.sender.domain)
-            return NewVariant(key, content.subject, seal(content, headers=headers), content.template)
-        except (TemplateInvalid, ValueError) as error:
-            faults.append(f"the mail cannot be rendered for {reader.instances[0].id}: {str(error)[:400]}")
-            return NewVariant(key, "", b"", f"{view.type.template}: {str(error)[:300]}")
-
-    def _view(self, event: Event, reader: Reader) -> View:
-        recipient = reader.recipient
-        return view_of(
-            self._catalogue,
-            event.effective_type,
-            event.fields,
-            reader.instances,
-            Reading(
-                recipient.language, recipient.time_zone, recipient.roles, recipient.sender, self._clock()
-            ),
-        )
-
-
-def _message_id(event: Event, delivery: NewDelivery, domain: str) -> str:
-    """The same for the same delivery, however often the event is expanded."""
-    what = "\n".join((event.id, delivery.instance, folded(delivery.address)))
-    return message_id(hashlib.sha256(what.encode()).hexdigest()[:32], domain)
+            draft.add(reader)

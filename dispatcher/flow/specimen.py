@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,22 +12,27 @@ from markupsafe import escape
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.fields import parse_fields, sample
 from dispatcher.domain.instance import Instance
+from dispatcher.domain.window import Entry, window_of
 from dispatcher.errors import EventInvalid
 from dispatcher.flow.reading import Reading, view_of
 from dispatcher.mail import message
-from dispatcher.mail.content import RECIPIENT
+from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE
 from dispatcher.mail.renderer import Renderer
+from dispatcher.mail.view import View
 
 #: Who reads a mail about no instance of ours.
 EXAMPLE = Instance.model_validate(
     {
         "instance": "example",
         "name": "Example Production",
-        "url": "https://example.example.com",
+        "url": "https://example.fabrikam.example",
         "version": "9.1",
         "admins": [{"address": "admin@example.example", "name": "Example Admin"}],
     }
 )
+
+#: Where the link of an optional type leads in a mail that nobody is sent.
+CHOICES = "https://notices.example/choices/specimen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,26 @@ class Specimen:
 
 
 class Specimens:
-    """Renders mails that nobody is sent."""
+    """Renders mails that nobody is sent.
 
-    def __init__(self, catalogue: Catalogue, renderer: Renderer, now: datetime) -> None:
+    Args:
+        catalogue: The types.
+        renderer: Renders them.
+        now: The moment at which everything is written.
+        watched: Is given each view, and gives the one to render.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        renderer: Renderer,
+        now: datetime,
+        watched: Callable[[View], View] = lambda view: view,
+    ) -> None:
         self._catalogue = catalogue
         self._renderer = renderer
         self._now = now
+        self._watched = watched
 
     def shown_as(self, key: str) -> str:
         """The type whose mail is rendered: a type without a banner is seen only as what it becomes."""
@@ -89,17 +108,39 @@ class Specimens:
         known = {name: value for name, value in fields.items() if shown == key or name in self.sample(key)}
         if problems := parse_fields(self._catalogue.types[shown], known)[1]:
             raise EventInvalid(problems)
-        reading = Reading(language, instance.time_zone, roles, "default", self._now)
-        view = view_of(self._catalogue, shown, known, (instance,), reading)
-        content = self._renderer.render(view)
+        entry = self._entry(shown, known)
+        reading = Reading(language, instance.time_zone, roles, "default", self._now, entry)
+        view = self._watched(view_of(self._catalogue, shown, known, (instance,), reading))
+        content = self._renderer.render(view, unsubscribe=view.type.optional)
         domain = view.sender.domain
         headers = message.list_headers(view.key, content.language, domain)
         sealed = message.Sealed.load(message.seal(content, headers=headers))
         reader = instance.admins[0]
-        identity = message.message_id(f"specimen-{key}-{content.language}", domain)
-        person = message.Addressee(reader.address, reader.name, identity, self._now, view.sender)
+        person = message.Addressee(
+            reader.address,
+            reader.name,
+            message.message_id(f"specimen-{key}-{content.language}", domain),
+            self._now,
+            view.sender,
+            thread_root=message.message_id("specimen-root", domain) if view.type.audience.told else None,
+            unsubscribe=CHOICES if view.type.optional else None,
+        )
         return Specimen(
-            html=content.html.replace(RECIPIENT, escape(reader.address)),
-            text=content.text.replace(RECIPIENT, reader.address),
+            html=_addressed(content.html, escape(reader.address), escape(CHOICES)),
+            text=_addressed(content.text, reader.address, CHOICES),
             message=message.finish(sealed, person),
         )
+
+    def _entry(self, key: str, fields: Mapping[str, Any]) -> Entry | None:
+        """The window of these fields, as a first announcement brings it; a cancel comes after one."""
+        spec = self._catalogue.types[key]
+        window = window_of(spec, parse_fields(spec, fields)[0])
+        if window is None:
+            return None
+        organizer = self._catalogue.sender("default")
+        uid = f"specimen-{key}@{organizer.domain}"
+        return Entry(uid, int(window.cancelled), window, self._now, organizer)
+
+
+def _addressed(body: str, address: str, link: str) -> str:
+    return body.replace(RECIPIENT, address).replace(UNSUBSCRIBE, link)
