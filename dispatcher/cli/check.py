@@ -3,44 +3,77 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from dispatcher.app import Project, open_project, system_clock
+from dispatcher import environment
+from dispatcher.app import Project, locales_of_program, open_project, program_folder, system_clock
 from dispatcher.cli import output
+from dispatcher.cli.apart import Ended, each
 from dispatcher.cli.choices import Json
 from dispatcher.cli.main import EXIT_INVALID, cli, settings_of
-from dispatcher.domain.instance import ROLES
 from dispatcher.errors import CatalogueInvalid, InvalidInput, Problem
 from dispatcher.files.catalogue_file import rough_words
 from dispatcher.files.recipient_store import RecipientStore
-from dispatcher.flow.specimen import EXAMPLE, Specimens
+from dispatcher.files.source import parse
+from dispatcher.flow.lint import Lint, Report
+from dispatcher.flow.lint_root import plain_links, untranslated, without_opt_out
+from dispatcher.flow.places import Places
+from dispatcher.mail.extract import messages
 
-#: Every word that the footer has for why somebody gets a mail.
-ALL_ROLES = (*ROLES, "contact", "thread")
+#: A type's mails take a second, on a slow machine ten; what takes longer hangs where no clock stops it.
+TYPE_SECONDS = 60.0
+_ready: dict[Path, Lint] = {}
 
 
 @cli.command(epilog="Example: dispatcher --root mycloud check")
-def check(ctx: typer.Context, json: Json = False) -> None:
-    """Check the catalogue, the recipient lists and every template; exit 2 if anything is wrong."""
+def check(
+    ctx: typer.Context,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 2 for warnings, too.")] = False,
+    json: Json = False,
+) -> None:
+    """Check the catalogue, the recipient lists, every template and every mail in every language.
+
+    Exits with 2 if anything is wrong. A warning is what should be better, yet keeps no mail from being read.
+    """
     settings = settings_of(ctx)
     logging.getLogger("dispatcher.files").setLevel(logging.ERROR)  # it says itself what is wrong
+    report = Report()
     try:
         project: Project | None = open_project(settings, cached=False)
-        problems: list[Problem] = []
     except CatalogueInvalid as error:
-        project, problems = None, list(error.problems)
+        project = None
+        report.problems += error.problems
     words = project.catalogue.audience_keys if project else rough_words(settings.root / "catalogue.yaml")
     store = project.recipients if project else RecipientStore(settings.root, cache=None, audience_keys=words)
     if words:
-        problems += _recipient_problems(store)
+        report.problems += _recipient_problems(store)
     if project is not None:
-        problems += _template_problems(project)
+        report.problems += project.renderer.problems()
+        report.add(_mails(project))
+        report.add(_root(project))
     types = len(project.catalogue.types) if project else 0
-    _report(problems, types, len(store.ids()), json=json)
-    if problems:
+    _tell(report, types, len(store.ids()), json=json)
+    if report.problems or (strict and report.warnings):
         raise typer.Exit(EXIT_INVALID)
+
+
+def inspector(root: Path) -> Callable[[str], Report]:
+    """What looks at the mails of one type of this root, for a process of its own."""
+    # A forked process has the parent's, with every template compiled.
+    return (_ready.get(root) or _lint(open_project(environment.load(root), cached=False))).type
+
+
+def _lint(project: Project) -> Lint:
+    return Lint(project.catalogue, project.renderer, _places(project), system_clock())
+
+
+def _places(project: Project) -> Places:
+    catalogue = project.settings.root / "catalogue.yaml"
+    return Places(project.templates, parse(catalogue.read_bytes(), catalogue.name))
 
 
 def _recipient_problems(store: RecipientStore) -> Iterator[Problem]:
@@ -48,30 +81,54 @@ def _recipient_problems(store: RecipientStore) -> Iterator[Problem]:
         yield from broken.problems
 
 
-def _template_problems(project: Project) -> Iterator[Problem]:
-    """Compile every template; render each type with all its examples, and with its required fields alone.
+def _mails(project: Project) -> Report:
+    """What is wrong with the mails of every type. A fault that several of them have is told once."""
+    places, found, root = _places(project), {}, project.settings.root
+    _ready[root] = _lint(project)
+    for key, result in each(list(project.catalogue.types), inspector, (root,), seconds=TYPE_SECONDS):
+        found[key] = result
+        if isinstance(result, Ended):
+            where = places.of((), "", ("types", key))
+            fix = f"look for a loop in templates/{project.catalogue.types[key].template}.html.j2 and .txt.j2"
+            found[key] = Report([Problem(where, f"rendering its mails {result}", fix, f"types.{key}")])
+    whole = Report()
+    for key in project.catalogue.types:
+        whole.add(found[key])
+    return whole
 
-    A fault that several types or both renderings meet is told once.
-    """
-    specimens = Specimens(project.catalogue, project.renderer, system_clock())
-    found = list(project.renderer.problems())
-    for key, spec in project.catalogue.types.items():
-        for fields, roles in ((specimens.sample(key), ("admins",)), (specimens.required(key), ALL_ROLES)):
-            try:
-                specimens.render(key, fields, EXAMPLE, spec.languages[0], roles)
-            except InvalidInput as error:
-                found += error.problems
-    yield from dict.fromkeys(found)
+
+def _root(project: Project) -> Report:
+    """What should be better about the root as a whole."""
+    settings, places = project.settings, _places(project)
+    report = Report(warnings=[*plain_links(places), *without_opt_out(project.catalogue, settings.public_url)])
+    try:
+        texts = messages(project.catalogue, project.templates, program_folder())
+        folders = (settings.root / "locales", locales_of_program())
+        report.warnings += untranslated(texts, folders)
+    except InvalidInput as error:
+        report.problems += error.problems
+    return report
 
 
-def _report(problems: list[Problem], types: int, instances: int, *, json: bool) -> None:
+def _tell(report: Report, types: int, instances: int, *, json: bool) -> None:
     if json:
-        rows = [{"where": p.where, "key": p.key, "what": p.what, "fix": p.fix} for p in problems]
-        output.print_json({"ok": not problems, "types": types, "instances": instances, "problems": rows})
+        shown = {
+            name: [{"where": one.where, "key": one.key, "what": one.what, "fix": one.fix} for one in found]
+            for name, found in (("problems", report.problems), ("warnings", report.warnings))
+        }
+        output.print_json({"ok": not report.problems, "types": types, "instances": instances, **shown})
         return
-    for problem in problems:
+    for problem in report.problems:
         output.show(str(problem))
-    if problems:
-        output.fail(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} found.")
+    for warning in report.warnings:
+        output.warn(str(warning))
+    counted = [
+        f"{len(found)} {name}{'s' if len(found) > 1 else ''}"
+        for name, found in (("problem", report.problems), ("warning", report.warnings))
+        if found
+    ]
+    if report.problems:
+        output.fail(f"{' and '.join(counted)} found.")
     else:
-        output.say(f"All is well: {types} types, {instances} instances.")
+        well = "All is well" if not counted else f"Nothing is wrong; {counted[0]}"
+        output.say(f"{well}: {types} types, {instances} instances.")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from dispatcher.cli import (  # noqa: F401 - each registers its commands
     check,
+    gallery,
     inspect,
+    locales,
+    preview,
     render,
     repair,
     run,
     send,
     start,
     status,
+    suppressions,
     token,
     who,
 )

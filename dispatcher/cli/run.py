@@ -44,7 +44,7 @@ def worker(ctx: typer.Context) -> None:
         async with redis_ready(settings) as revive, open_app(settings) as app:
             await Worker(app, relay, revive).run(stop, lambda: output.say(f"Working; mail goes to {relay}."))
 
-    _until_stopped(run)
+    until_stopped(run)
 
 
 @cli.command(epilog="Example: dispatcher serve --port 8080")
@@ -54,9 +54,9 @@ def serve(ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8025) -> No
 
     async def run(stop: asyncio.Event) -> None:
         async with open_app(settings) as app:
-            await serve_http(app, await listen(host, port), stop, _announce)
+            await serve_http(app, await listen(host, port), stop, announce)
 
-    _until_stopped(run)
+    until_stopped(run)
 
 
 @cli.command(epilog="Example: dispatcher up --port 0")
@@ -75,11 +75,11 @@ def up(ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8025) -> None:
         # Bound here, so that connections wait while a child is started, and port 0 stays the same port.
         with await listen(host, port) as listener:
             async with redis_ready(settings) as revive, tended(revive):
-                code = await supervisor.run(listener, stop, _announce)
+                code = await supervisor.run(listener, stop, announce)
         if code:
             raise typer.Exit(code)
 
-    _until_stopped(run, supervisor.kill)
+    until_stopped(run, supervisor.kill)
 
 
 @cli.command(hidden=True)
@@ -102,7 +102,7 @@ def up_child(
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
 
-    _until_stopped(run)
+    until_stopped(run)
 
 
 async def _both(
@@ -162,11 +162,12 @@ async def relay_ready(settings: Settings) -> AsyncIterator[RelayAddress]:
         yield relay
 
 
-def _announce(url: str) -> None:
+def announce(url: str) -> None:
+    """Tell where HTTP is served, on standard output: a script may wait for it."""
     output.show(f"Listening on {url}")
 
 
-def _until_stopped(
+def until_stopped(
     run: Callable[[asyncio.Event], Awaitable[None]], at_once: Callable[[], None] = lambda: None
 ) -> None:
     """Run until SIGTERM or SIGINT; a second one ends the process at once, after a call of `at_once`."""

@@ -1,0 +1,167 @@
+"""What about a type's mails should be better, found by rendering all of them; for `check`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from dispatcher.domain.catalogue import Catalogue, CommunicationType
+from dispatcher.domain.instance import ROLES
+from dispatcher.errors import InvalidInput, Problem
+from dispatcher.flow.overtime import Overtime, at_most
+from dispatcher.flow.places import Places
+from dispatcher.flow.specimen import EXAMPLE, Specimens
+from dispatcher.mail.lint import Finding, findings
+from dispatcher.mail.renderer import Renderer
+from dispatcher.mail.view import View
+
+#: Every word that the footer has for why somebody gets a mail.
+ALL_ROLES = (*ROLES, "contact", "thread")
+#: A mail takes a twentieth of a second of work; what takes longer than this does not end.
+MAIL_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        problems: What must be put right, in the order in which it was met; each once.
+        warnings: What should be better, likewise.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+    def add(self, other: Report) -> None:
+        """Take over what another has, but for what is here already."""
+        self.problems += [one for one in dict.fromkeys(other.problems) if one not in self.problems]
+        self.warnings += [one for one in dict.fromkeys(other.warnings) if one not in self.warnings]
+
+
+class _Watched(Mapping[str, Any]):
+    """Fields of an event that remember which of them were read."""
+
+    def __init__(self, fields: Mapping[str, Any], read: set[str]) -> None:
+        self._fields = fields
+        self._read = read
+
+    def __getitem__(self, key: str) -> Any:
+        self._read.add(key)
+        return self._fields[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+# An error about a field that is not there names the type of what lacks it: in life, that is a dict.
+_Watched.__module__, _Watched.__name__ = "builtins", "dict"
+
+
+class Lint:
+    """Looks at the mails of a catalogue's types.
+
+    Args:
+        catalogue: The types.
+        renderer: Renders them.
+        places: Finds where in the root a fault stands.
+        now: The moment at which everything is written.
+    """
+
+    def __init__(self, catalogue: Catalogue, renderer: Renderer, places: Places, now: datetime) -> None:
+        self._catalogue = catalogue
+        self._places = places
+        self._read: set[str] = set()
+        self._report, self._told = Report(), set[tuple[str, str]]()
+        self._specimens = Specimens(catalogue, renderer, now, self._watch)
+
+    def type(self, key: str) -> Report:
+        """What is wrong with a type's mails: in each language with all examples, once with as few as may be.
+
+        Raises:
+            KeyError: The catalogue has no such type.
+        """
+        spec, shown = self._catalogue.types[key], self._catalogue.types[self._specimens.shown_as(key)]
+        self._report, self._told = Report(), set()
+        self._read.clear()
+        sample, required = self._specimens.sample(key), self._specimens.required(key)
+        first = shown.languages[0]
+        # A template that fails in one language does so in nine; its other faults wait until it is mended.
+        if self._mail(key, sample, first, ("admins",)) & self._mail(key, required, first, ALL_ROLES):
+            for language in shown.languages[1:]:
+                self._mail(key, sample, language, ("admins",))
+        if not self._report.problems and not spec.audience.nobody:
+            self._report.warnings += self._unused(key, spec)
+        return self._report
+
+    def _mail(self, key: str, fields: Mapping[str, Any], language: str, roles: tuple[str, ...]) -> bool:
+        """Look at one mail; whether it could be rendered."""
+        try:
+            with at_most(MAIL_SECONDS):
+                mail = self._specimens.render(key, fields, EXAMPLE, language, roles)
+        except InvalidInput as error:
+            endless = isinstance(error.__cause__, Overtime)
+            self._report.add(Report([_endless(error.problems[0].where)] if endless else [*error.problems]))
+            return False
+        except Overtime:
+            self._report.problems.append(_endless(self._places.of((), "", ("types", key))))
+            return False
+        for found in findings(mail.html, mail.text, mail.message):
+            problem = self._placed(found, key, language)
+            if (found.rule, problem.where) not in self._told:
+                self._told.add((found.rule, problem.where))
+                (self._report.problems if found.error else self._report.warnings).append(problem)
+        return True
+
+    def _placed(self, found: Finding, key: str, language: str) -> Problem:
+        path = ("types", key)
+        template = self._catalogue.types[self._specimens.shown_as(key)].template
+        where = self._places.of(found.needles, template, path)
+        if where == self._places.of((), template, path):
+            return Problem(where, f"{found.what} in {language}", found.fix, f"types.{key}")
+        return Problem(where, found.what, found.fix)
+
+    def _watch(self, view: View) -> View:
+        return replace(view, fields=_Watched(view.fields, self._read))
+
+    def _unused(self, key: str, spec: CommunicationType) -> Iterator[Problem]:
+        """The fields that no mail of the type shows or goes by."""
+        read = self._read | _gone_by(spec) | self._identities()
+        for name in spec.fields:
+            if name not in read and not self._named(spec.template, name):
+                what = "is a field that no mail of this type shows or goes by"
+                fix = f"let templates/{spec.template}.html.j2 and .txt.j2 show it, or take it out"
+                yield Problem(self._places.field(key, name), what, fix, f"types.{key}.fields.{name}")
+
+    def _identities(self) -> set[str]:
+        """What names a window does so in every event about it, those included whose mails bring none."""
+        calendars = (spec.calendar for spec in self._catalogue.types.values())
+        return {calendar.identity for calendar in calendars if calendar and calendar.identity}
+
+    def _named(self, template: str, name: str) -> bool:
+        # What the examples did not lead to: a branch for another choice, say.
+        own = (f"{template}.html.j2", f"{template}.txt.j2")
+        named = re.compile(rf"""fields\.{name}\b|["']{name}["']""")
+        return any(named.search(self._places.source(file)) for file in own)
+
+
+def _endless(where: str) -> Problem:
+    what = f"a mail is not done after {MAIL_SECONDS:g} seconds of work"
+    return Problem(where, what, "see to it that every loop and macro comes to an end")
+
+
+def _gone_by(spec: CommunicationType) -> set[str]:
+    """The fields that decide about the mail, though it may not show them."""
+    found = {spec.expires, spec.mail_when and spec.mail_when.field, spec.becomes and spec.becomes.when}
+    if spec.calendar:
+        found |= {spec.calendar.start, spec.calendar.end, spec.calendar.identity, spec.calendar.cancelled}
+    if "contact" in spec.audience.roles:
+        found.add("contact")
+    found |= {one.after for one in spec.fields.values()}
+    return {name for name in found if name}

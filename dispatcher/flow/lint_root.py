@@ -1,0 +1,70 @@
+"""What about a root should be better that no single mail shows; for `check`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dispatcher.domain.catalogue import Catalogue
+from dispatcher.domain.language import LANGUAGES
+from dispatcher.errors import Problem
+from dispatcher.flow.places import Places
+from dispatcher.mail import pofile
+from dispatcher.mail.extract import Message
+from dispatcher.mail.lint import HTTPS
+
+_PLAIN_HTTP = re.compile(r"http://[^\s\"'<>)]+", re.IGNORECASE)
+#: A namespace's name looks like a link and leads nowhere.
+_NAMESPACE = re.compile(r"http://(?:www\.w3\.org|schemas\.microsoft\.com)/")
+#: Texts that are quoted of those that nobody translated.
+_QUOTED = 3
+
+
+def plain_links(places: Places) -> Iterator[Problem]:
+    """Links that are not https, in templates and in the catalogue."""
+    for name in places.templates():
+        for found in _PLAIN_HTTP.finditer(places.source(name)):
+            if not _NAMESPACE.match(found[0]):
+                what = f"the link {found[0][:80]} is not https"
+                yield Problem(places.line(name, found.start()), what, HTTPS)
+    for where, value in places.texts():
+        if link := _PLAIN_HTTP.search(value):
+            yield Problem(where, f"the link {link[0][:80]} is not https", HTTPS)
+
+
+def untranslated(texts: Sequence[Message], folders: Sequence[Path]) -> Iterator[Problem]:
+    """One warning for each language that lacks some of `texts`.
+
+    Args:
+        texts: Every text, as `dispatcher.mail.extract.messages` finds them.
+        folders: The folders ``locales`` that count, the root's own first.
+
+    Raises:
+        TemplateInvalid: A file of translations cannot be read as one.
+    """
+    for language in LANGUAGES[1:]:
+        files = [pofile.file_of(folder, language) for folder in folders]
+        known: set[pofile.Key] = set()
+        for file in files:
+            if file.is_file():
+                known |= {key for key, entry in pofile.read(file).entries.items() if entry.translated}
+        lacking = [one.text for one in texts if language in one.languages and one.key not in known]
+        if lacking:
+            shown = ", ".join(repr(text[:60]) for text in lacking[:_QUOTED])
+            more = f" and {len(lacking) - _QUOTED} more" if len(lacking) > _QUOTED else ""
+            texts_are = "text is" if len(lacking) == 1 else "texts are"
+            what = f"{len(lacking)} {texts_are} not translated, so readers get English: {shown}{more}"
+            fix = "run `dispatcher locales`, then translate what it adds"
+            yield Problem(pofile.called(files[0]), what, fix)
+
+
+def without_opt_out(catalogue: Catalogue, public_url: str | None) -> Iterator[Problem]:
+    """That optional mails cannot be stopped by those who get them."""
+    optional = [key for key, spec in catalogue.types.items() if spec.optional and not spec.audience.nobody]
+    if optional and not public_url:
+        yield Problem(
+            "DISPATCHER_PUBLIC_URL",
+            f"is not set, so nobody can opt out of {', '.join(optional)} by a link in the mail",
+            "set it to the https address under which readers reach `dispatcher serve`",
+        )
