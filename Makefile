@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+MAIL := tests/mail
+MAIL_STAMP := $(MAIL)/node_modules/.installed
+DEBIAN := chromium fonts-noto-core fonts-noto-cjk w3m spamassassin rspamd
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint types bench lock schemas clean
+.PHONY: help install demo test test-mail checkers mail-figures chaos lint types bench lock schemas locales screenshots clean
 
 help: ## Say what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed; this is $$($(PYTHON) --version). Set PYTHON=…"; exit 1; }
@@ -21,8 +24,27 @@ install: $(STAMP) ## Build .venv
 demo: install ## One event of every type through real parts into a mailbox
 	$(BIN)/dispatcher demo
 
-test: install lint types ## Lint, types and every test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --cov --cov-report=term-missing:skip-covered $(PYTEST)
+test: install lint types checkers ## Lint, types and every test that needs nothing but pip and npm
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m 'not debian' --cov --cov-report=term-missing:skip-covered $(PYTEST)
+
+$(MAIL_STAMP): $(MAIL)/package.json $(MAIL)/package-lock.json
+	@command -v npm >/dev/null || { echo "Node.js 20.19 or later with npm is needed for the checkers of mail: https://nodejs.org, or your system's packages nodejs and npm."; exit 1; }
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' || { echo "Node.js 20.19 or later is needed; this is $$(node --version)."; exit 1; }
+	cd $(MAIL) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+checkers: $(MAIL_STAMP) ## Install the checkers of mail that npm has
+
+test-mail: install checkers ## Every checker over every mail; installs Debian packages where it may
+	@tools="chromium w3m spamassassin rspamd"; missing=""; \
+	for tool in $$tools; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(DEBIAN) >/dev/null; \
+	elif [ -n "$$missing" ]; then echo "Not installed:$$missing. As root: apt-get install $(DEBIAN)"; fi
+	MAIL_CHECKERS=all $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(MAIL) $(PYTEST)
+
+mail-figures: install checkers ## Print our figures, or those of the HTML files in the folder MAILS
+	PYTHONPATH=tests $(BIN)/python -m mail.measure $(MAILS)
 
 chaos: install ## A seeded storm of all faults; CHAOS_SECONDS, CHAOS_SEED, CHAOS_DELIVERIES, CHAOS_DATABASE
 	PYTHONPATH=tests $(BIN)/python -m chaos
@@ -38,12 +60,18 @@ types: install ## mypy, strict
 bench: install ## Print throughput, latency and memory
 	$(BIN)/python -m benchmarks $(BENCH)
 
+locales: install ## Bring locales/ up to date with templates, catalogue and pages
+	$(BIN)/dispatcher locales
+
 schemas: install ## Write docs/schemas from the models
 	$(BIN)/python -c 'from pathlib import Path; from dispatcher.files.schemas import write_schemas; write_schemas(Path("docs/schemas"))'
 
 lock: install ## Write constraints.txt anew from pyproject.toml's ranges
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager --editable '.[dev]'
 	$(BIN)/python -m pip freeze --exclude-editable > constraints.txt
+
+screenshots: install ## Write docs/images anew with headless Chromium
+	PYTHONPATH=tests $(BIN)/python -m pictures
 
 clean: ## Remove what was built
 	rm -rf $(VENV) .dispatcher .pytest_cache .mypy_cache .ruff_cache .coverage*

@@ -21,6 +21,7 @@ class Row:
 
     Attributes:
         attempts: The status and reason of each, oldest first.
+        address: Whom it goes to, folded.
         late: True while the outcome of the last claim is still believed although its lease has lapsed;
             that it was cancelled, or is over, changes nothing about what happened.
     """
@@ -43,6 +44,7 @@ class Row:
     lease_until: datetime | None = None
     attempts: list[tuple[Status, str]] = field(default_factory=list)
     late: bool = False
+    address: str = ""
 
     @property
     def key(self) -> tuple[datetime, str]:
@@ -54,7 +56,7 @@ class Row:
         """Nobody has it any more."""
         self.status, self.reason, self.next_try_at = status, reason, next_try_at
         self.worker = self.lease_until = None
-        self.late = self.late and status in {Status.CANCELLED, Status.EXPIRED}
+        self.late = self.late and status in {Status.CANCELLED, Status.EXPIRED, Status.SUPPRESSED}
 
     def has(self, fence: int) -> bool:
         """Whether a claim with that fence still holds."""
@@ -63,10 +65,11 @@ class Row:
 
 @dataclass
 class Model:
-    """All deliveries, and the events that were cancelled."""
+    """All deliveries, the events that were cancelled, and the readers who opted out of their type."""
 
     rows: dict[str, Row] = field(default_factory=dict)
     cancelled: set[str] = field(default_factory=set)
+    stopped: set[str] = field(default_factory=set)
 
     def due(self, lane: Lane, now: datetime) -> list[Row]:
         """What could be sent, in the order in which it is."""
@@ -108,6 +111,8 @@ class Model:
             row.move(Status.CANCELLED, "cancelled")
         elif row.expires_at is not None and row.expires_at <= now:
             row.move(Status.EXPIRED, "expired")
+        elif row.address in self.stopped:
+            row.move(Status.SUPPRESSED, "opted_out")
         else:
             return False
         return True

@@ -27,8 +27,8 @@ from dispatcher.flow.expand import Expand
 from dispatcher.flow.submit import Submission, Submit
 from dispatcher.flow.sweep import Sweep, Sweeper, Watches
 from dispatcher.ledger import Filter, Ledger
-from dispatcher.mail.locale import Translations
 from dispatcher.mail.renderer import Renderer
+from dispatcher.mail.translations import Translations
 from dispatcher.queue.bell import Bell
 from dispatcher.smtp.relay import Relay
 
@@ -98,7 +98,9 @@ class Way:
 
 
 @asynccontextmanager
-async def open_way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterator[Way]:
+async def open_way(
+    ledger: Ledger, clock: Clock, tmp_path: Path, public_url: str | None = None
+) -> AsyncIterator[Way]:
     """All parts over that ledger; files are laid out under `tmp_path`."""
     root = tmp_path / "root"
     shutil.copytree(PROJECT / "templates", root / "templates")
@@ -115,7 +117,8 @@ async def open_way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterato
         relay = Relay(server.address(), connections=4, clock=monotonic)
         terms = Terms("tester", timedelta(seconds=30), 4, clock, random.Random(1))
         expand = Expand(catalogue, recipients, ledger, renderer, bell, clock)
-        deliver = Deliver(catalogue, ledger, relay, terms)
+        expand.links = public_url is not None
+        deliver = Deliver(catalogue, ledger, relay, terms, public_url)
         yield Way(
             root,
             catalogue,

@@ -387,6 +387,8 @@ def test_tokens_are_made_listed_and_revoked(root: Path) -> None:
         "check",
         "who",
         "render",
+        "gallery",
+        "preview",
         "send",
         "worker",
         "serve",

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from program import dispatcher, staying
 
+from dispatcher.mail.translations import Translations
 from dispatcher.smtp.catcher import CaughtMail, caught
 
 ADMINS = {"admin@contoso.example", "oncall@contoso.example", "root@contoso.example"}
@@ -63,6 +64,12 @@ TITLES = {
     )["types"].items()
 }
 MAILED = [key for key, who in WHO.items() if who]
+TRANSLATIONS = Translations(Path(__file__).parents[2])
+
+
+def title(key: str, mail: CaughtMail) -> str:
+    """The type's title in the language of the mail."""
+    return TRANSLATIONS.find(mail.message["Content-Language"]).gettext(TITLES[key])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +122,7 @@ def test_the_banner_wears_the_catalogues_colour(sent: Sent, key: str) -> None:
         html = part.get_content()
 
         assert f'bgcolor="{COLOUR[key]}"' in html
-        assert TITLES[key] in html
+        assert title(key, mail) in html
 
 
 @pytest.mark.parametrize("key", MAILED)
@@ -126,7 +133,7 @@ def test_the_text_says_type_and_instance_at_once(sent: Sent, key: str) -> None:
         assert part is not None
         first, _, rest = part.get_content().partition("\n")
 
-        assert TITLES[key] in first
+        assert title(key, mail) in first
         assert "Contoso Production" in first
         assert rest.strip()
 

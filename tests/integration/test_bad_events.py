@@ -8,6 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from lint_root import small_root
 from program import PROJECT, dispatcher
 
 from dispatcher.domain.event import Selection
@@ -47,10 +48,9 @@ async def test_a_bad_event_is_refused_with_its_message(submit: Submit, file: Pat
 
 
 @pytest.mark.parametrize("file", TEMPLATES, ids=lambda path: path.stem)
-def test_a_bad_template_is_reported_with_its_message(root: Path, tmp_path: Path, file: Path) -> None:
+def test_a_bad_template_is_reported_with_its_message(tmp_path: Path, file: Path) -> None:
     """The text beside the template is what `check` prints of it."""
-    broken = tmp_path / "root"
-    shutil.copytree(root, broken, ignore=shutil.ignore_patterns(".dispatcher"))
+    broken = small_root(tmp_path / "root", "general-awareness")
     shutil.copyfile(file, broken / "templates" / "awareness.html.j2")
     done = dispatcher(broken, "check")
 

@@ -445,3 +445,16 @@ def test_processes_that_write_at_once_do_no_harm(root: Root) -> None:
     assert [writer.wait(timeout=60) for writer in writers] == [0, 0, 0]
     assert len(root.open().ids()) == 30
     assert [path.name for path in root.cache.parent.iterdir()] == ["recipients.cache"]
+
+
+def test_those_who_name_an_address_are_found(root: Root) -> None:
+    """In whichever role and spelling, as whole addresses; more than the limit are counted."""
+    root.instance("a.yaml", "a", "Kim@A.example")
+    root.instance("b.yaml", "b", more="users: [{address: kim@a.EXAMPLE, name: Kim}]\n")
+    root.instance("c.yaml", "c", "akim@a.example", more="name: kim@a.example.org\n")
+    root.instance("d.yaml", "d", "other@d.example", more="partners: [kim@a.example]\n")
+    store = root.open()
+
+    found, total = store.naming("KIM@a.example", 2)
+    assert ([one.id for one in found], total) == (["a", "b"], 3)
+    assert store.naming("nobody@a.example", 2) == ([], 0)

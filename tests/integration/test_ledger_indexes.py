@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,10 +10,12 @@ from ledger_records import LEASE, expanded, people
 from sqlalchemy import event
 
 from dispatcher.domain.delivery import Lane, Status
+from dispatcher.domain.window import Window
 from dispatcher.errors import NotFound
 from dispatcher.ledger import Filter, Lease, Ledger
 
 Call = Callable[[Ledger], Awaitable[Any]]
+WINDOW = Window(datetime(2027, 3, 20, tzinfo=UTC), datetime(2027, 3, 21, tzinfo=UTC))
 
 
 #: Indexes that hold few rows, however many there are: they may be read from end to end.
@@ -30,8 +32,14 @@ FEW = (
 
 def reads_all(step: str) -> bool:
     """Whether a step of a plan reads a whole table, or an index that holds all of its rows."""
-    table = step.startswith(("SCAN deliveries", "SCAN events", "SCAN variants", "SCAN busy"))
+    table = step.startswith(("SCAN deliveries", "SCAN events", "SCAN variants", "SCAN busy", "SCAN windows"))
     return table and not step.endswith(FEW)
+
+
+async def advanced(ledger: Ledger) -> None:
+    """An event says when two windows are."""
+    known = await ledger.events.find("CHG-1")
+    await ledger.windows.advance(known.id, WINDOW, ["w1", "w2"])
 
 
 async def plans(ledger: Ledger, call: Call) -> list[str]:
@@ -70,6 +78,7 @@ async def plans(ledger: Ledger, call: Call) -> list[str]:
             lambda ledger: ledger.claims.claim(Lane.BULK, 5, worker="w", lease=timedelta(1)),
             "busy USING INDEX ix_deliveries_lease",
         ),
+        (lambda ledger: ledger.suppressions.standing("a@b.c"), "ix_suppressions_standing (folded=?)"),
         (lambda ledger: ledger.backlog.due_lanes(ledger.database.now()), "ix_deliveries_due"),
         (lambda ledger: ledger.backlog.oldest_due(), "ix_deliveries_due"),
         (lambda ledger: ledger.backlog.due_at_once(LEASE), "ix_deliveries_due (lane=? AND next_try_at>?)"),
@@ -104,6 +113,10 @@ async def plans(ledger: Ledger, call: Call) -> list[str]:
         (lambda ledger: ledger.deliveries.list(Filter(status=Status.FAILED)), "ix_deliveries_trouble"),
         (lambda ledger: ledger.deliveries.list(Filter(message_id="<1@x>")), "sqlite_autoindex_deliveries_3"),
         (lambda ledger: ledger.deliveries.told("CHG", ["news"]), "ix_events_thread"),
+        (lambda ledger: ledger.threads.roots("CHG", "evt_1"), "ix_events_thread"),
+        (lambda ledger: ledger.threads.roots("CHG", "evt_1"), "ix_deliveries_event"),
+        (lambda ledger: ledger.events.unexpanded_before("CHG", "evt_1"), "ix_events_"),
+        (advanced, "sqlite_autoindex_windows_1"),
     ],
 )
 async def test_a_query_uses_the_index_that_was_made_for_it(

@@ -34,6 +34,7 @@ WORKERS = st.sampled_from(["w1", "w2", "w3"])
 LANES = st.sampled_from([Lane.URGENT, Lane.NORMAL])
 LIMITS = st.integers(1, 6)
 MANY = 20
+TYPE = "planned-maintenance"
 OUTCOMES = st.sampled_from([SENT, FAILED, DEFERRED, LOST])
 #: After how many seconds to try again; None where no try is left.
 AGAIN = st.sampled_from([0, 30, 300, None])
@@ -94,7 +95,8 @@ class Machine(RuleBasedStateMachine):
     def take(self, worker: str, lane: Lane, limit: int) -> list[Claim]:
         """Claim, and see that each delivery comes to one worker only, with all that the model says of it."""
         before = {key: (row.fence, row.status) for key, row in self.model.rows.items()}
-        claims = self.run(self.ledger.claims.claim(lane, limit, worker=worker, lease=LEASE))
+        taking = self.ledger.claims.claim(lane, limit, worker=worker, lease=LEASE, optional=[TYPE])
+        claims = self.run(taking)
         touched = {key for key, row in self.rows().items() if (row.fence, row.status) != before[key]}
         until = self.clock.now + LEASE
         expected = self.model.claim(worker, until, (lane, limit), self.clock.now, touched)
@@ -142,9 +144,11 @@ class Machine(RuleBasedStateMachine):
         (added,) = self.run(self.ledger.events.add([new_event(name, lane=lane)]))
         made = expansion(people(number), on_uncertain=policy, mark=name, expires_at=over)
         assert self.run(self.ledger.expansions.store(added.id, made)) == number
-        for key in sorted(self.rows().keys() - self.model.rows.keys()):
+        rows = self.rows()
+        for key in sorted(rows.keys() - self.model.rows.keys()):
             now = self.clock.now
-            self.model.rows[key] = Row(key, added.id, lane, policy, now, over, now)
+            made_row = Row(key, added.id, lane, policy, now, over, now, address=rows[key].folded)
+            self.model.rows[key] = made_row
 
     @precondition(lambda self: self.due())
     @rule(data=st.data(), worker=WORKERS, limit=LIMITS, times=st.integers(1, 2))
@@ -235,6 +239,18 @@ class Machine(RuleBasedStateMachine):
         self.model.cancelled.add(event)
         if whole:
             assert self.run(self.ledger.deliveries.cancel(event)) == self.model.cancel(event)
+
+    @rule(address=st.sampled_from(people(3)), wanted=st.booleans())
+    def choose(self, address: str, wanted: bool) -> None:
+        """A reader opts out of the type of all these deliveries, or takes that back."""
+        if wanted:
+            lifted = self.run(self.ledger.suppressions.lift(address, [TYPE]))
+            assert bool(lifted) == (address in self.model.stopped)
+            self.model.stopped.discard(address)
+        else:
+            added = self.run(self.ledger.suppressions.add(address.upper(), [TYPE], "page"))
+            assert bool(added) == (address not in self.model.stopped)
+            self.model.stopped.add(address)
 
     @precondition(lambda self: self.model.numbers([Status.HELD, Status.FAILED]))
     @rule(data=st.data(), reason=st.sampled_from(["released", "replayed"]), one=st.booleans())
@@ -333,7 +349,8 @@ def postgres_database(url: str, clock: Clock) -> Callable[[], str]:
     async def empty() -> None:
         ledger = await Ledger.open(url, clock=clock)
         async with ledger.database.write() as transaction:
-            await transaction.execute(text("TRUNCATE events, variants, deliveries, attempts"))
+            tables = "events, variants, deliveries, attempts, windows, suppressions"
+            await transaction.execute(text(f"TRUNCATE {tables}"))
         await ledger.close()
 
     def fresh() -> str:

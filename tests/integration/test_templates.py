@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -14,10 +17,11 @@ from dispatcher.domain import fields
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.language import LANGUAGES
+from dispatcher.domain.window import Entry, window_of
 from dispatcher.mail.environment import context_for, html_environment, text_environment
 from dispatcher.mail.inline import inline
-from dispatcher.mail.locale import Translations
 from dispatcher.mail.subject import SUBJECT_LENGTH, subject
+from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
 from dispatcher.mail.wrap import COLUMNS, width
 
@@ -54,7 +58,7 @@ def view_of(
         CATALOGUE.service,
         CATALOGUE.senders["default"],
         tuple(Instance.model_validate(instance) for instance in instances),
-        values,
+        fields.said_fields(spec, values, spec.language_for(language)),
         language,
         "Asia/Tokyo" if language == "ja" else "Europe/Berlin",
         roles,
@@ -140,24 +144,51 @@ def test_the_page_has_one_heading_one_banner_and_at_most_one_button(key: str) ->
 
 @pytest.mark.parametrize("key", TYPES)
 def test_type_instance_and_service_are_read_in_this_order(key: str) -> None:
-    """Both bodies say the type first, then the instance, and the service at the end."""
+    """Both bodies say the type, then the instance, the heading, and last the service; none of it before."""
     html, text = sample(key)
-    words = [CATALOGUE.types[key].title, "Contoso Production", CATALOGUE.service.name]
+    heading = " ".join(Outline(re.findall(r"<h1>.*?</h1>", html, re.DOTALL)[0]).words).strip()
+    words = [CATALOGUE.types[key].title, "Contoso Production", heading, CATALOGUE.service.name]
 
-    for body in (Outline(html).text, text):
-        places = [body.index(words[0]), body.index(words[1]), body.rindex(words[2])]
+    for body in (Outline(html).text, " ".join(text.split())):
+        places = [body.index(word) for word in words]
         assert places == sorted(places)
-    assert text.startswith(f"[{CATALOGUE.banners[CATALOGUE.types[key].banner or ''].cue} {words[0]}]")
+    assert text.startswith(f"{words[0]}: {words[1]}\n")
 
 
+@pytest.mark.parametrize(
+    ("key", "field"),
+    [
+        ("planned-maintenance", "start"),
+        ("unplanned-maintenance", "start"),
+        *((key, "scheduled_at") for key in (*UPDATE_DATES, "update-compatibility")),
+        ("service-incident", "resolved_at"),
+        ("service-restored", "restored_at"),
+        ("general-awareness", "act_by"),
+        ("launch-readiness", "release_date"),
+        ("support-case-closing", "closes_at"),
+    ],
+)
+def test_when_is_read_directly_after_the_heading(key: str, field: str) -> None:
+    """The date that matters follows the heading, before any other text, in both bodies."""
+    moment = view_of(key).fields[field]
+    day = f"{moment.astimezone(ZoneInfo('Europe/Berlin')) if isinstance(moment, datetime) else moment:%A}"
+    html, text = sample(key)
+
+    assert day in Outline(html).text.split("Contoso Production", 1)[1][:220]
+    assert day in "".join(text.splitlines()[4:6])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("key", TYPES)
-def test_the_preheader_is_short(key: str) -> None:
-    """The line that a list of mails shows is there and has at most 90 characters."""
-    html, _ = sample(key, "pt")
+def test_the_preheader_is_a_short_sentence(key: str, language: str) -> None:
+    """The line that a list of mails shows is whole, and has at most 90 characters."""
+    html, _ = sample(key, language)
     found = re.search(r'<div class="preheader">(.*?)</div>', html, re.DOTALL)
-
     assert found
-    assert 0 < len(" ".join(found[1].split())) <= 90
+    words = Outline(found[0]).text
+
+    assert 0 < len(words) <= 90
+    assert not words.endswith("…")
 
 
 @pytest.mark.parametrize("key", TYPES)
@@ -220,26 +251,37 @@ def test_a_window_is_in_the_readers_time_with_utc_beside_it() -> None:
     html, text = sample("planned-maintenance")
 
     assert "Saturday, 6 March 2027, 22:00–02:00 CET" in Outline(html).text
-    assert text.splitlines()[4:6] == [
-        "Saturday, 6 March 2027, 22:00–02:00 CET (in 14 days)",
-        "21:00–01:00 UTC, 6 March",
+    assert "In 14 days · 21:00–01:00 UTC, 6 March" in Outline(html).text
+    assert text.splitlines()[4:7] == [
+        "When: Saturday, 6 March 2027, 22:00–02:00 CET (in 14 days)",
+        "  21:00–01:00 UTC, 6 March",
+        "Duration: 4 hours",
     ]
 
 
-def test_a_date_in_another_language_says_so() -> None:
-    """Untranslated English text around a German date marks the date as German, and only then."""
-    html, _ = sample("planned-maintenance", "de")
+def test_what_upstream_said_in_another_language_is_marked() -> None:
+    """In a German mail what upstream said in English is marked, and what it said in German is not."""
+    action = {"en": "Save.", "de": "Speichern."}
+    html, _ = bodies(view_of("planned-maintenance", language="de", action=action))
 
-    assert '<html lang="en"' in html
-    assert '<span lang="de">Samstag, 6. März 2027,</span>' in html
-    assert "<span lang=" not in sample("planned-maintenance")[0]
+    assert '<html lang="de"' in html
+    assert '<h1><span lang="en">Storage of the database servers is replaced</span></h1>' in html
+    assert '<p class="text" lang="en">You may be signed out once.' in html
+    assert '<p class="text">Speichern.</p>' in html
+    assert html.count('lang="de"') == 2
+    assert sample("planned-maintenance")[0].count("lang=") == 2
 
 
 HEADINGS: tuple[tuple[str, dict[str, Any], str], ...] = (
-    ("update-scheduled", {}, "Version 10.0 has a date: approve it or choose another"),
+    ("update-scheduled", {}, "Approve the date of version 10.0, or choose another"),
     ("update-scheduled", {"mandatory": True}, "Version 10.0 will be installed without approval"),
-    ("update-reminder", {"approved": False}, "Version 10.0 waits for your approval"),
-    ("update-reminder", {"approved": True}, "Version 10.0 will be installed as approved"),
+    ("update-reminder", {"approved": False}, "Version 10.0 still needs your approval"),
+    ("update-reminder", {"approved": True}, "Version 10.0 will be installed in 15 days"),
+    (
+        "update-reminder",
+        {"approved": True, "scheduled_at": "2027-02-21T21:00Z"},
+        "Version 10.0 will be installed tomorrow",
+    ),
     (
         "update-reminder",
         {"approved": True, "scheduled_at": "2027-02-20T21:00Z"},
@@ -254,9 +296,11 @@ HEADINGS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("update-fallback", {}, "Version 10.0 moves to the alternate date"),
     ("update-rescheduled", {}, "Version 10.0 has a new date"),
     ("update-rescheduled", {"version": None}, "The update has a new date"),
-    ("update-compatibility", {}, "2 findings to mend before version 10.0"),
+    ("update-compatibility", {}, "Fix 2 problems before version 10.0"),
     ("update-succeeded", {}, "Version 10.0 is installed"),
-    ("service-restored", {}, "Normal service is back"),
+    ("planned-maintenance", {"cancelled": True}, "The planned maintenance is cancelled"),
+    ("unplanned-maintenance", {"cancelled": True}, "The unplanned maintenance is cancelled"),
+    ("service-restored", {}, "The service is back to normal"),
     ("launch-readiness", {"release_date": "2027-02-19"}, "Release wave 1 of 2027 is here"),
     ("support-case-closing", {}, "Case CASE-118204 is about to be closed"),
 )
@@ -287,7 +331,7 @@ def test_a_mandatory_update_is_not_to_be_approved() -> None:
     _, text = bodies(view_of("update-scheduled", mandatory=True))
     said = " ".join(text.split())
 
-    assert "is two versions behind, so it will be installed without approval" in said
+    assert "is two versions behind, so this update is mandatory and needs no approval" in said
     assert "Nothing is installed before" not in said
     assert "Choose another date" in said
 
@@ -297,8 +341,42 @@ def test_a_moved_update_shows_both_dates_and_voids_reminders() -> None:
     html, text = sample("update-rescheduled")
 
     assert html.index("Monday, 22 March 2027") < html.index("Monday, 29 March 2027")
-    assert "<s>Monday, 22 March 2027, 22:00 CET</s>" in html
-    assert "Reminders of the earlier date are void." in text
+    assert '<s>Monday, 22 March 2027, <span class="hours">22:00 CET</span></s>' in html
+    assert "Ignore reminders of the previous date." in text
+    assert text.index("Previous date: Monday, 22") < text.index("New date: Monday, 29")
+
+
+def test_cancelled_work_is_called_off_and_asks_for_nothing() -> None:
+    """The heading, the preheader and the panel say that the work is off; the old window is struck through."""
+    html, text = bodies(view_of("planned-maintenance", cancelled=True))
+
+    assert html.count("The work will not take place.") == 2
+    assert '<s>Saturday, 6 March 2027, <span class="hours">22:00–02:00 CET</span></s>' in html
+    assert text.splitlines()[4:7] == [
+        "The work will not take place.",
+        "",
+        "Was planned for: Saturday, 6 March 2027, 22:00–02:00 CET",
+    ]
+    for body in (html, text):
+        assert "Storage of the database servers is replaced" in body
+        assert "What to do" not in body
+        assert "What you will notice" not in body
+        assert "in 14 days" not in body.lower()
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("attached", [False, True])
+def test_an_attached_calendar_file_is_named(attached: bool, cancelled: bool) -> None:
+    """A mail with a file for calendars says so in one line, and what it does when the work is off."""
+    view = view_of("planned-maintenance", cancelled=cancelled)
+    window = window_of(view.type, view.fields)
+    assert window
+    entry = Entry("u@fabrikam.example", 0, window, NOW, view.sender) if attached else None
+    said = {False: "A calendar file is attached.", True: "removes the work from your calendar."}
+
+    for body in bodies(replace(view, entry=entry)):
+        assert (said[cancelled] in body) == attached
+        assert said[not cancelled] not in body
 
 
 def test_an_incident_tells_its_newest_update_first() -> None:
@@ -315,24 +393,30 @@ def test_the_last_mail_of_an_incident_says_so() -> None:
     view = view_of("major-service-incident", status="resolved", resolved_at="2027-02-20T08:50Z")
 
     for body in bodies(view):
-        assert "This is the final mail of this incident" in body
+        assert "Service is restored, and this is the final update on this incident." in body
         assert "Next update by" not in body
 
 
 def test_a_report_is_english_and_names_the_credit() -> None:
-    """The PIR is in English with the reader's dates, and says that a breach may be claimed."""
+    """The PIR is wholly in English and says so, and that a breach may be claimed."""
     html, text = sample("post-incident-report", "ja")
 
     assert '<html lang="en"' in html
-    assert "may claim the breach as a billing credit" in " ".join(text.split())
+    assert "Tuesday, 16 February 2027" in text
+    assert "published in English only" in text
+    assert "breached your service agreement, you can claim a billing credit" in " ".join(text.split())
 
 
 RESPONSES = (
-    ("A", "standard", None, "less than 1 hour. The time counts around the clock"),
-    ("B", "standard", None, "less than 4 hours. The time counts in business hours, or around the clock"),
+    ("A", "standard", None, "in less than 1 hour."),
+    ("A", "standard", None, "This time counts around the clock, every day."),
+    ("B", "standard", None, "in less than 4 hours."),
+    ("B", "standard", None, "This time counts in business hours, or around the clock if you chose that."),
+    ("B", "unified", None, "in less than 2 hours."),
     ("B", "unified", "americas", "from 06:00 to 18:00 Pacific time"),
-    ("C", "standard", "japan", "less than 8 hours. The time counts in business hours only. Business hours"),
-    ("C", "prodirect", "japan", "less than 4 hours. The time counts in business hours only."),
+    ("C", "standard", "japan", "in less than 8 hours."),
+    ("C", "prodirect", "japan", "in less than 4 hours."),
+    ("C", None, "japan", "This time counts in business hours only. Business hours are weekdays"),
     ("C", None, "japan", "from 09:00 to 17:30 in Japan"),
 )
 
@@ -355,7 +439,7 @@ def test_a_sandbox_is_marked() -> None:
     html, text = bodies(view_of("update-scheduled", instances=(place,)))
 
     assert "Contoso Production Sandbox" in Outline(html).text
-    assert text.splitlines()[0].endswith("Contoso Production (Sandbox)")
+    assert text.splitlines()[0].endswith("Contoso Production (sandbox)")
     assert "updated before its production instance" in text
 
 
@@ -364,19 +448,19 @@ def test_a_grouped_mail_lists_its_instances_up_to_a_limit() -> None:
     places = tuple({**CONTOSO, "instance": f"i-{n}", "name": f"Plant {n}"} for n in range(1, 41))
     html, text = bodies(view_of("planned-maintenance", instances=places))
 
-    assert text.splitlines()[0] == "[■ Planned maintenance] Plant 1 and 39 more"
+    assert text.splitlines()[0] == "Planned maintenance: Plant 1 and 39 more"
     assert ("Plant 30" in text, "Plant 31" in text) == (True, False)
     assert "and 10 more" in Outline(html).text
 
 
 REASONS = (
-    ("admins", "you are a system admin of Contoso Production"),
-    ("global_admins", "you are a global admin of the organisation that runs Contoso Production"),
-    ("recipients", "you are on the notification list of Contoso Production"),
-    ("users", "you are a user of Contoso Production"),
-    ("partners", "you are a partner of record of Contoso Production"),
-    ("contact", "you are the contact of this support case"),
-    ("thread", "you were told of this incident before"),
+    ("admins", "You are a system admin of Contoso Production"),
+    ("global_admins", "You are a global admin of the organisation that runs Contoso Production"),
+    ("recipients", "You are on the notification list of Contoso Production"),
+    ("users", "You are a user of Contoso Production"),
+    ("partners", "You are a partner of record of Contoso Production"),
+    ("contact", "You are the contact of this support case"),
+    ("thread", "You were told of this incident before"),
 )
 
 
@@ -393,10 +477,49 @@ def test_the_foot_says_why_and_to_whom(role: str, words: str) -> None:
 
 @pytest.mark.parametrize("key", TYPES)
 def test_optional_mail_can_be_stopped_and_other_mail_cannot(key: str) -> None:
-    """Only optional types offer to stop, in both bodies."""
+    """Only optional types say why they are and link to the choice, in both bodies."""
     optional = CATALOGUE.types[key].optional
 
-    assert [("https://n.example/u" in body) for body in sample(key)] == [optional, optional]
+    for body in sample(key):
+        assert ("https://n.example/u" in body) == optional
+        assert ("This mail is optional, because it announces no interruption" in body) == optional
+        assert ("Choose which mails you get" in body) == optional
+
+
+def test_what_is_over_is_in_utc_too() -> None:
+    """The moment at which service came back stands in local time, in UTC, and with how long it took."""
+    html, text = sample("service-restored")
+    words = "Saturday, 20 February 2027, 09:45 CET 08:45 UTC, 20 February Duration: 1 hour 45 minutes"
+
+    for body in (Outline(html).text, " ".join(text.split())):
+        assert words in body
+
+
+@pytest.mark.parametrize("file", sorted(TEMPLATES.glob("*.j2")), ids=lambda file: file.name)
+def test_colours_stand_in_one_file(file: Path) -> None:
+    """A colour is a token's or the banner's, so that one file decides how mails look."""
+    if file.name != "tokens.j2":
+        assert not re.search("#[0-9A-Fa-f]{3,8}\\b", file.read_text(encoding="utf-8"))
+
+
+def test_the_template_of_the_docs_renders(tmp_path: Path) -> None:
+    """What docs/templates.md shows a newcomer is a whole template."""
+    folder = shutil.copytree(TEMPLATES, tmp_path / "templates")
+    shown = (ROOT / "docs/templates.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"`templates/(notice\.\w+\.j2)`.*?```jinja\n(.*?)```", shown, re.DOTALL)
+    assert [name for name, _ in blocks] == ["notice.html.j2", "notice.txt.j2"]
+    for name, source in blocks:
+        (folder / name).write_text(source, encoding="utf-8")
+    work, note = view_of("planned-maintenance").fields, view_of("general-awareness")
+    view = replace(note, fields={**note.fields, "start": work["start"], "end": work["end"]})
+    context = context_for(view, TRANSLATIONS, recipient="kim@contoso.example")
+
+    html = html_environment(folder).get_template("notice.html.j2").render(context)
+    text = text_environment(folder).get_template("notice.txt.j2").render(context)
+    for body in (Outline(html).text, " ".join(text.split())):
+        assert "Multi-factor sign-in becomes the default When" in body
+        assert "Saturday, 6 March 2027, 22:00–02:00 CET" in body
+        assert "What to do Tell your users" in body
 
 
 def test_every_field_a_template_names_is_one_of_its_types() -> None:
@@ -415,7 +538,8 @@ def test_every_field_a_template_names_is_one_of_its_types() -> None:
 def test_the_countdown_is_measured_from_the_render() -> None:
     """The same event rendered a week later is a week closer."""
     view = view_of("planned-maintenance")
-    later = View(**{**{name: getattr(view, name) for name in View.__slots__}, "now": NOW + timedelta(7)})
+    later = replace(view, now=NOW + timedelta(7))
 
     assert "(in 14 days)" in bodies(view)[1]
+    assert "In 7 days" in bodies(later)[0]
     assert "(in 7 days)" in bodies(later)[1]

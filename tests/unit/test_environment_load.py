@@ -70,6 +70,10 @@ EACH: dict[str, tuple[str, Callable[[Settings], Any], Any, str]] = {
         (TokenEntry("ci", frozenset({"send", "read"}), HASH), TokenEntry("ops", frozenset({"admin"}), HASH)),
         "ci:send+read:****,ops:admin:****",
     ),
+    "PUBLIC_URL": (
+        "https://mail.example.com:8443/a/b-c/", lambda s: s.public_url, "https://mail.example.com:8443/a/b-c",
+        "https://mail.example.com:8443/a/b-c/",
+    ),
     "LEASE_SECONDS": ("60", lambda s: s.lease_seconds, 60, "60"),
     "GRACE_SECONDS": ("1", lambda s: s.grace_seconds, 1, "1"),
     "SMTP_CONNECTIONS": ("100", lambda s: s.smtp_connections, 100, "100"),
@@ -244,6 +248,7 @@ ALLOWED = {
     "REDIS_URL": "redis://host:6379/0, rediss://… or unix:///path; none for the embedded one",
     "SMTP_URL": "smtp://user:password@host:587 or smtps://user:password@host:465",
     "API_TOKENS": "name:scope+scope:sha256, several parted by commas; scopes send, read, admin",
+    "PUBLIC_URL": "https://host or https://host/path, where readers of mail reach the HTTP interface",
     "LEASE_SECONDS": "a whole number from 5 to 3600",
     "GRACE_SECONDS": "a whole number from 1 to 3600",
     "SMTP_CONNECTIONS": "a whole number from 1 to 100",
@@ -262,6 +267,8 @@ SERVER = "what stands for its server and port is none; in a password / ? # @ [ ]
 BLANK = "it holds a blank or a control character"
 MAIL = "the scheme is neither smtp nor smtps"
 CONTROL = "it holds a control character, percent-encoded"
+HTTPS = "mail programs open https links only"
+PLAIN = "after the host comes a plain path, if anything"
 #: A variable, what is written there, what is shown of it, and what is wrong with it.
 REFUSED = (
     ("DATABASE_URL", "ledger.db", "****", SCHEME),
@@ -306,6 +313,18 @@ REFUSED = (
     ("API_TOKENS", f"ci:send:{HASH},ci:hunter2", "ci:send:****,****", ENTRY),
     ("API_TOKENS", "ci:send:hunter2", "****", ENTRY),
     ("API_TOKENS", f"ci:root:{HASH}", "ci:root:****", ENTRY),
+    ("PUBLIC_URL", "mail.example.com", "****", HTTPS),
+    ("PUBLIC_URL", "http://mail.example.com", "http://mail.example.com", HTTPS),
+    ("PUBLIC_URL", "https://me:hunter2@mail.example.com", "https://me:****@mail.example.com",
+     "everybody who gets mail sees it, so no user or password may stand in it"),
+    ("PUBLIC_URL", "https://", "https://", PLAIN),
+    ("PUBLIC_URL", "https://mail.example.com/?a=hunter2", "https://mail.example.com/?****", PLAIN),
+    ("PUBLIC_URL", "https://mail.example.com/#a", "https://****", PLAIN),
+    ("PUBLIC_URL", "https://mail.example.com//a", "https://mail.example.com//a", PLAIN),
+    ("PUBLIC_URL", "https://mail.example.com/%41", "https://mail.example.com/%41", PLAIN),
+    ("PUBLIC_URL", 'https://mail.example.com/">x', 'https://mail.example.com/">x', PLAIN),
+    ("PUBLIC_URL", f"https://mail.example.com/{'a' * 200}", f"https://mail.example.com/{'a' * 200}",
+     "it is longer than 200 characters"),
     ("LEASE_SECONDS", "4", "4", ""),
     ("LEASE_SECONDS", "3601", "3601", ""),
     ("LEASE_SECONDS", "1e2", "1e2", ""),

@@ -95,6 +95,18 @@ def test_urgent_and_optional_types_are_the_policy_s() -> None:
     }
 
 
+def test_windows_come_for_calendars() -> None:
+    """The types that announce a window bring it; all updates name it by the update's id."""
+    assert {key: spec.calendar.identity for key, spec in shipped().types.items() if spec.calendar} == {
+        "planned-maintenance": None,
+        "unplanned-maintenance": None,
+        "update-scheduled": "update",
+        "update-reminder": "update",
+        "update-rescheduled": "update",
+        "update-fallback": "update",
+    }
+
+
 def test_only_what_a_date_makes_pointless_expires() -> None:
     """Announcements end with what they announce; incidents, reports and series are told however late."""
     assert {key: spec.expires for key, spec in shipped().types.items() if spec.expires} == {
@@ -137,6 +149,8 @@ def banner(dark: bool = False, **change: Any) -> Change:
 
 
 WHEN: dict[str, Any] = {"kind": "datetime"}
+#: What a calendar's window can be made of.
+SPAN = fields(start=WHEN, end=WHEN | {"after": "start"}, other=WHEN, span={"kind": "duration"})
 AHEAD = "Name a field that lies ahead, or give it an example like +14d"
 MOMENT = "Give a date and time with offset, like 2027-03-06T22:00+01:00 or 2027-03-06T21:00Z"
 BROKEN: dict[str, tuple[Change, str, str]] = {
@@ -326,6 +340,46 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         both(fields(day={"kind": "date", "example": "-1d"}), note(expires="day")),
         "types.note.expires",
         f"'day' is over when the event comes, by its example '-1d'. {AHEAD}.",
+    ),
+    "calendar-unknown": (
+        both(SPAN, note(calendar={"start": "strt", "end": "end"})),
+        "types.note.calendar.start",
+        "'strt' is no field of this type. Did you mean start?",
+    ),
+    "calendar-start-kind": (
+        both(SPAN, note(calendar={"start": "summary", "end": "span"})),
+        "types.note.calendar.start",
+        "'summary' is of kind text. Name a field of kind datetime.",
+    ),
+    "calendar-end-kind": (
+        both(SPAN, note(calendar={"start": "start", "end": "summary"})),
+        "types.note.calendar.end",
+        "'summary' is of kind text. Name a field of kind datetime or duration.",
+    ),
+    "calendar-end-early": (
+        both(SPAN, note(calendar={"start": "start", "end": "other"})),
+        "types.note.calendar.end",
+        "'other' may come before 'start'. Add `after: start` to the field other.",
+    ),
+    "calendar-identity-kind": (
+        both(SPAN, note(calendar={"start": "start", "end": "end", "identity": "start"})),
+        "types.note.calendar.identity",
+        "'start' is of kind datetime. Name a field of kind text.",
+    ),
+    "calendar-cancelled-kind": (
+        both(SPAN, note(calendar={"start": "start", "end": "end", "cancelled": "summary"})),
+        "types.note.calendar.cancelled",
+        "'summary' is of kind text. Name a field of kind boolean.",
+    ),
+    "calendar-subject-unknown": (
+        both(SPAN, note(calendar={"start": "start", "end": "end", "cancelled_subject": "Not {sumary}"})),
+        "types.note.calendar.cancelled_subject",
+        "'sumary' is no field of this type. Did you mean summary?",
+    ),
+    "calendar-title-optional": (
+        both(SPAN, note(calendar={"start": "start", "end": "end", "title": "Note {span}"})),
+        "types.note.calendar.title",
+        "names 'span', which an event may leave out. Use required fields only.",
     ),
     "examples-disordered": (
         fields(

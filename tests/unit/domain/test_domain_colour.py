@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher.domain.colour import MIN_CONTRAST, contrast
+from dispatcher.domain.colour import MIN_CONTRAST, contrast, contrast_inverted, opposite, turned_over
 
 #: Policy, section 5: text, background, ratio.
 RATIOS = (
@@ -43,3 +43,40 @@ def test_the_scale_is_wcag_s(first: str, second: str, ratio: float) -> None:
     """Black on white is 21, a colour on itself 1; the order and the case of digits do not matter."""
     assert contrast(first, second) == pytest.approx(ratio, abs=0.001)
     assert contrast(second, first) == contrast(first, second)
+
+
+#: Policy, section 5: the banners' light background and text, and the column "inverted".
+INVERTED = (
+    ("#FFDDB3", "#242424", "9.26"),
+    ("#CFE4FA", "#242424", "11.81"),
+    ("#F98845", "#000000", "4.82"),
+    ("#C9EAC9", "#242424", "9.66"),
+    ("#BFDDF5", "#242424", "10.45"),
+    ("#107C10", "#FFFFFF", "9.16"),
+    ("#004E8C", "#FFFFFF", "10.80"),
+)
+
+
+@pytest.mark.parametrize(("background", "text", "ratio"), INVERTED)
+def test_the_policy_s_inverted_ratios_hold(background: str, text: str, ratio: str) -> None:
+    """The worse of the two models is what the policy names, to two decimals, for every banner."""
+    assert f"{contrast_inverted(background, text):.2f}" == ratio
+    assert contrast_inverted(text, background) == contrast_inverted(background, text)
+
+
+def test_each_model_is_the_worse_one_for_some_banner() -> None:
+    """Neither model alone gives the policy's column."""
+    worse = {
+        min((opposite, turned_over), key=lambda model: contrast(model(ground), model(text))).__name__
+        for ground, text, _ in INVERTED
+    }
+
+    assert worse == {"opposite", "turned_over"}
+
+
+def test_inverting_knows_both_models() -> None:
+    """One takes the opposite of every channel, the other keeps the hue; twice gives the colour again."""
+    assert opposite("#FFDDB3") == "#00224C"
+    assert turned_over("#FFDDB3") == "#4C2A00"
+    assert opposite(opposite("#123456")) == "#123456"
+    assert turned_over(turned_over("#F98845")) == "#F98845"

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.domain.catalogue import Column, FieldSpec
+from dispatcher.domain.said import PerLanguage
 from dispatcher.domain.values import ValueInvalid, expected, parse_value
 
 
@@ -62,7 +63,20 @@ WRONG: tuple[tuple[FieldSpec, Any, str], ...] = (
     (field("text"), 10.0, "is a number, not text"),
     (field("text"), True, "is true or false, not text"),
     (field("text"), ["a"], "is a list, not text"),
-    (field("text"), {"a": 1}, "is an object, not text"),
+    (field("text"), {"a": "x"}, "is given in 'a', which is none of the nine languages"),
+    (field("text"), {"en": "x", "jp": "x"}, "is given in 'jp', which is none of the nine languages"),
+    (field("text"), {}, "is an object without a language"),
+    (field("text"), {"en": "x", "ja": ""}, "ja: is empty"),
+    (field("text"), {"en": {"en": "x"}}, "en: is an object, not text"),
+    (field("paragraphs"), {"de": "x" * 20_001}, "de: is 20001 characters long"),
+    (field("url"), {"de": "seite"}, "de: 'seite' is no web address"),
+    (field("list"), {"de": ["x", 5]}, "de: entry 2: is a number, not text"),
+    (field("list"), ["x", {"at": "x"}], "entry 2: is given in 'at', which is none of the nine languages"),
+    (field("list", items="date"), {"en": ["2027-03-06"]}, "is an object, not a list"),
+    (field("integer"), {"en": 1}, "an object is no whole number"),
+    (field("date"), {"en": "2027-03-06"}, "an object is no date"),
+    (CHOICE, {"en": "A"}, "an object is none of the choices"),
+    (TABLE, [{"area": {"xx": "y"}}], "entry 1: area: is given in 'xx', which is none of the nine languages"),
     (field("text"), date(2027, 1, 1), "is a date, not text"),
     (field("text"), " \n ", "is empty"),
     (field("text"), "x" * 501, "is 501 characters long"),
@@ -135,6 +149,46 @@ WRONG: tuple[tuple[FieldSpec, Any, str], ...] = (
     (TABLE, [{"area": "Sales"}, {}], "entry 2: lacks 'area'"),
     (TABLE, [{"area": "Sales", "at": "soon"}], "entry 1: at: 'soon' is no date"),
 )  # fmt: skip
+
+
+PER_LANGUAGE = (
+    (field("text"), {"en": " Disk ", "ja": "ディスク"}, {"en": "Disk", "ja": "ディスク"}),
+    (field("paragraphs"), {"de": "Eins.\n\nZwei."}, {"de": ("Eins.", "Zwei.")}),
+    (field("url"), {"fr": "https://example.com/fr"}, {"fr": "https://example.com/fr"}),
+    (field("list"), {"en": ["one"], "it": ["uno"]}, {"en": ("one",), "it": ("uno",)}),
+)
+
+
+@pytest.mark.parametrize(("spec", "value", "values"), PER_LANGUAGE)
+def test_words_may_be_given_per_language(spec: FieldSpec, value: Any, values: dict[str, Any]) -> None:
+    """Text, paragraphs, a link and a list of them may be an object by language."""
+    assert parse_value(spec, value) == PerLanguage(values)
+
+
+def test_an_entry_and_a_cell_may_be_given_per_language() -> None:
+    """Within a list or a table some words may be given per language, and others once."""
+    assert parse_value(field("list"), ["a", {"de": "b"}]) == ("a", PerLanguage({"de": "b"}))
+    assert parse_value(TABLE, [{"area": {"de": "Verkauf"}}])[0]["area"] == PerLanguage({"de": "Verkauf"})
+
+
+@pytest.mark.parametrize(
+    ("code", "fix"),
+    [
+        ("jp", "did you mean ja"),
+        ("JA", "did you mean ja"),
+        ("pt-BR", "did you mean pt"),
+        ("zh_CN", "did you mean zh-Hans"),
+        ("zh", "did you mean zh-Hans or zh-Hant"),
+        ("zh-hant", "did you mean zh-Hant"),
+        ("xx", "use en, ja, es, fr, de, it, pt, zh-Hant, zh-Hans"),
+    ],
+)
+def test_a_wrong_language_names_the_one_that_was_meant(code: str, fix: str) -> None:
+    """Codes of countries and other spellings lead to the language that was meant."""
+    with pytest.raises(ValueInvalid) as refused:
+        parse_value(field("text"), {code: "x"})
+
+    assert refused.value.args[1] == fix
 
 
 @pytest.mark.parametrize(("spec", "value", "parsed"), RIGHT, ids=lambda value: getattr(value, "kind", None))

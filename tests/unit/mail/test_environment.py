@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from dispatcher.errors import TemplateInvalid
 from dispatcher.mail.environment import html_environment, located, text_environment
-from dispatcher.mail.locale import Format, Translations
+from dispatcher.mail.locale import Format
+from dispatcher.mail.translations import Translations
 
 
 def write(folder: Path, text: str, name: str = "x.html.j2") -> Path:

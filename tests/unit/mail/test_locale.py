@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-import gettext
-import struct
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from dispatcher.domain.language import LANGUAGES
-from dispatcher.mail.locale import Format, Translations
+from dispatcher.mail.locale import Format
 
 BERLIN = Format("en", "Europe/Berlin")
 
@@ -29,7 +26,7 @@ DATETIMES = (
     ("es", "Europe/Madrid", "sábado, 6 de marzo de 2027, 22:00 CET"),
     ("it", "Europe/Rome", "sabato 6 marzo 2027, 22:00 CET"),
     ("pt", "Europe/Lisbon", "sábado, 6 de março de 2027, 21:00 GMT"),
-    ("ja", "Asia/Tokyo", "2027年3月7日日曜日 6:00 JST"),
+    ("ja", "Asia/Tokyo", "2027年3月7日(日) 6:00 JST"),
     ("zh-Hans", "Asia/Shanghai", "2027年3月7日星期日 05:00 GMT+8"),
     ("zh-Hant", "Asia/Taipei", "2027年3月7日 星期日 05:00 GMT+8"),
 )
@@ -74,6 +71,47 @@ def test_a_window_names_its_second_day_only_when_needed(start: str, end: str, wr
     assert BERLIN.window(utc(start), utc(end)) == written
 
 
+NIGHTS = (
+    ("de", "Samstag, 6. März 2027, 22:00–02:00 MEZ", "21:00–01:00 UTC, 6. März"),
+    ("fr", "samedi 6 mars 2027, 22:00–02:00 UTC+1", "21:00–01:00 UTC, 6 mars"),
+    ("es", "sábado, 6 de marzo de 2027, 22:00–02:00 CET", "21:00–01:00 UTC, 6 de marzo"),
+    ("it", "sabato 6 marzo 2027, 22:00–02:00 CET", "21:00–01:00 UTC, 6 marzo"),
+    ("pt", "sábado, 6 de março de 2027, 22:00–02:00 GMT+1", "21:00–01:00 UTC, 6 de março"),
+    ("ja", "2027年3月6日(土) 22:00～翌2:00 GMT+1", "3月6日 21:00～翌1:00 UTC"),
+    ("zh-Hans", "2027年3月6日星期六 22:00–次日02:00 GMT+1", "3月6日 21:00–次日01:00 UTC"),
+    ("zh-Hant", "2027年3月6日 星期六 22:00–翌日02:00 GMT+1", "3月6日 21:00–翌日01:00 UTC"),
+)
+
+
+@pytest.mark.parametrize(("language", "window", "universal"), NIGHTS)
+def test_a_night_is_written_as_announcements_in_the_language_write_it(
+    language: str, window: str, universal: str
+) -> None:
+    """Every language has its order and signs; Chinese and Japanese name the next day."""
+    format_, span = Format(language, "Europe/Berlin"), (utc("2027-03-06T21:00"), utc("2027-03-07T01:00"))
+
+    assert (format_.window(*span), format_.utc(*span)) == (window, universal)
+
+
+def test_days_that_lie_apart_are_parted_as_the_language_does() -> None:
+    """A window over days has both of them, with the language's own sign between."""
+    span = (utc("2027-03-06T21:00"), utc("2027-03-09T01:00"))
+
+    assert Format("ja", "UTC").window(*span) == "2027年3月6日(土) 21:00 ～ 2027年3月9日(火) 1:00 UTC"
+    assert Format("zh-Hans", "UTC").window(*span) == (
+        "2027年3月6日星期六 21:00 至 2027年3月9日星期二 01:00 UTC"
+    )
+    assert Format("ja", "Asia/Tokyo").utc(*span) == "3月6日 21:00 ～ 3月9日 1:00 UTC"
+
+
+def test_the_first_of_a_month_is_an_ordinal_where_it_is_said_so() -> None:
+    """French and Brazilian Portuguese count the first day and number the others."""
+    assert Format("fr", "UTC").long_date(date(2027, 5, 1)) == "samedi 1er mai 2027"
+    assert Format("fr", "UTC").short_date(date(2027, 5, 11)) == "11 mai 2027"
+    assert Format("pt", "UTC").short_date(date(2027, 5, 1)) == "1º de mai. de 2027"
+    assert Format("pt", "UTC").long_date(date(2021, 1, 31)) == "domingo, 31 de janeiro de 2021"
+
+
 def test_a_window_may_be_given_by_its_length_or_have_no_end() -> None:
     """Twelve hours across a change of the clocks are twelve hours; without an end the start stands alone."""
     start = utc("2027-03-27T21:00")
@@ -110,7 +148,9 @@ COUNTDOWNS = (
     ("en", "2027-03-05T12:00", "yesterday"),
     ("en", "2027-02-19T12:00", "15 days ago"),
     ("de", "2027-03-21T12:00", "in 15 Tagen"),
-    ("ja", "2027-03-21T12:00", "15 日後"),
+    ("ja", "2027-03-21T12:00", "15日後"),
+    ("zh-Hant", "2027-02-19T12:00", "15天前"),
+    ("es", "2027-03-21T12:00", "dentro de 15 días"),
     ("pt", "2027-03-07T12:00", "amanhã"),
 )
 
@@ -133,6 +173,11 @@ DURATIONS = (
     ("en", timedelta(days=1, hours=1, minutes=1), "1 day 1 hour 1 minute"),
     ("en", timedelta(seconds=20), "1 minute"),
     ("it", timedelta(days=2), "2 giorni"),
+    ("it", timedelta(hours=2, minutes=30), "2 ore e 30 minuti"),
+    ("es", timedelta(days=2, hours=18, minutes=40), "2 días, 18 horas y 40 minutos"),
+    ("pt", timedelta(hours=1, minutes=1), "1 hora e 1 minuto"),
+    ("ja", timedelta(days=2), "2日間"),
+    ("ja", timedelta(days=1, hours=1), "1日1時間"),
     ("de", timedelta(hours=12), "12 Stunden"),
     ("ja", timedelta(hours=2, minutes=30), "2時間30分"),
     ("zh-Hans", timedelta(hours=1), "1小时"),
@@ -156,37 +201,3 @@ def test_lists_and_numbers_follow_the_language() -> None:
     assert BERLIN.listed(["a", "b", "c"]) == "a, b and c"
     assert Format("ja", "UTC").listed(["a", "b"]) == "a、b"
     assert Format("de", "UTC").number(1234) == "1.234"
-
-
-def compile_catalogue(file: Path, texts: dict[str, str]) -> None:
-    """Write a catalogue of messages in the format of GNU gettext (its manual, 10.3)."""
-    pairs = sorted({"": "Content-Type: text/plain; charset=utf-8\n", **texts}.items())
-    table, data, start = [b"", b""], b"", 28 + 16 * len(pairs)
-    for which in (0, 1):
-        for pair in pairs:
-            raw = pair[which].encode()
-            table[which] += struct.pack("<II", len(raw), start + len(data))
-            data += raw + b"\0"
-    size = 8 * len(pairs)
-    file.parent.mkdir(parents=True)
-    head = struct.pack("<7I", 0x950412DE, 0, len(pairs), 28, 28 + size, 0, 0)
-    file.write_bytes(head + table[0] + table[1] + data)
-
-
-def test_texts_are_found_by_language(tmp_path: Path) -> None:
-    """A compiled catalogue under locales/ is used, and says that it is in its language."""
-    file = tmp_path / "locales" / "de" / "LC_MESSAGES" / "messages.mo"
-    compile_catalogue(file, {"What to do": "Was zu tun ist"})
-    found = Translations(tmp_path).find("de")
-
-    assert (found.language, found.gettext("What to do")) == ("de", "Was zu tun ist")
-    assert found.gettext("Not translated yet") == "Not translated yet"
-
-
-def test_without_a_catalogue_the_text_stays_english(tmp_path: Path) -> None:
-    """A language without a catalogue gets the English texts, and they say that they are English."""
-    found = Translations(tmp_path).find("ja")
-
-    assert isinstance(found, gettext.NullTranslations)
-    assert (found.language, found.gettext("Yes")) == ("en", "Yes")
-    assert [found.ngettext("one", "many", number) for number in (1, 2)] == ["one", "many"]

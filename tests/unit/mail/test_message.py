@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from email.message import EmailMessage
 
 import pytest
+from domain_examples import steady
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatcher.domain.catalogue import Sender
-from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content
+from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content, Invite, Method
 from dispatcher.mail.message import (
     Addressee,
     Sealed,
@@ -23,8 +24,8 @@ from dispatcher.mail.message import (
     list_headers,
     message_id,
     seal,
-    verify,
 )
+from dispatcher.mail.parts import verify
 
 CONTENT = Content(
     subject="Planned maintenance: Contoso Production",
@@ -39,6 +40,26 @@ PERSON = Addressee(
     message_id="<abc123@fabrikam.example>",
     date=datetime(2027, 3, 6, 21, 0, tzinfo=UTC),
     sender=Sender(address="notices@fabrikam.example", name="Fabrikam Business Cloud"),
+)
+INVITE = Invite(
+    "PUBLISH", "BEGIN:VCALENDAR\r\nSUMMARY:Größe ends with a blank \r\n and goes on\r\nEND:VCALENDAR\r\n"
+)
+WITH_INVITE = replace(CONTENT, invite=INVITE)
+#: As an earlier release sealed it. Rows like this wait in ledgers while Dispatcher is brought up to date.
+EARLIER = (
+    rb'{"version":1,"names":["MIME-Version","Auto-Submitted","X-Auto-Response-Suppress","Content-Language",'
+    rb'"List-Id","Content-Type"],"subject":"Subject: =?utf-8?b?V2FydHVuZyDilqA=?=\r\n",'
+    rb'"head":"MIME-Version: 1.0\r\nAuto-Submitted: auto-generated\r\n'
+    rb"X-Auto-Response-Suppress: DR, RN, NRN, OOF, AutoReply\r\nContent-Language: de\r\n"
+    rb"List-Id: <planned-maintenance.notices.fabrikam.example>\r\nContent-Type: multipart/alternative;\r\n"
+    rb" boundary=\"=_b5a9c12b8fa13c35960aa8a45fbeaea3\"\r\n\r\n--=_b5a9c12b8fa13c35960aa8a45fbeaea3\r\n"
+    rb"Content-Type: text/plain; charset=utf-8\r\nContent-Language: de\r\n"
+    rb'Content-Transfer-Encoding: quoted-printable\r\n\r\n",'
+    rb'"middle":"\r\n--=_b5a9c12b8fa13c35960aa8a45fbeaea3\r\nContent-Type: text/html; charset=utf-8\r\n'
+    rb'Content-Language: de\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n",'
+    rb'"tail":"\r\n--=_b5a9c12b8fa13c35960aa8a45fbeaea3--\r\n",'
+    rb'"text":["An=20=\r\n","RcptAddr7Q2mXk9VtHd4","=2E\r\n"],'
+    rb'"html":["<p>F=C3=BCr=20=\r\n","RcptAddr7Q2mXk9VtHd4","</p>\r\n"]}'
 )
 INJECTIONS = (
     "Hello\r\nBcc: everybody@example.com",
@@ -216,8 +237,59 @@ class TestMessage:
         """A Message-ID is the delivery's id in the sender's domain, in lower case."""
         assert message_id("k3J9", "Notices.Fabrikam.example") == "<k3J9@notices.fabrikam.example>"
 
+    def test_a_message_sealed_by_an_earlier_release_is_sent(self) -> None:
+        """What waits in a ledger across a new release is finished as before."""
+        sealed = Sealed.load(EARLIER)
+        message = finish(sealed, replace(PERSON, thread_root="<root@fabrikam.example>"))
+
+        verify(message, expected(sealed, replace(PERSON, thread_root="<root@fabrikam.example>")))
+        assert sealed.dump() == EARLIER
+        assert parsed(message)["Subject"] == "Wartung ■"
+        assert bodies(message) == ("An ops@contoso.example.\n", "<p>Für ops@contoso.example</p>\n")
+
+
+class TestCalendar:
+    @pytest.mark.parametrize("method", ["PUBLISH", "CANCEL"])
+    def test_a_window_is_attached_beside_the_bodies(self, method: Method) -> None:
+        """The file stands last, as an attachment whose type names its method; the bodies stay together."""
+        message = finished(replace(CONTENT, invite=replace(INVITE, method=method)))
+        said, file = parsed(message).iter_parts()
+
+        assert parsed(message).get_content_type() == "multipart/mixed"
+        assert [part.get_content_type() for part in said.iter_parts()] == ["text/plain", "text/html"]
+        assert file["Content-Type"] == f'text/calendar; charset="utf-8"; method="{method}"'
+        assert (file.get_content_disposition(), file.get_filename()) == ("attachment", "invite.ics")
+
+    def test_the_file_reads_back_to_the_letter(self) -> None:
+        """Blanks at the ends of lines, folded lines and letters outside ASCII survive the way."""
+        message = finished(WITH_INVITE)
+        [_, file] = parsed(message).iter_parts()
+
+        assert file.get_payload(decode=True) == INVITE.text.encode()
+        assert message.isascii()
+        assert lines_over(message, 78) == []
+        assert re.search(rb"(?<!\r)\n|\r(?!\n)", message) is None
+
+    def test_a_window_changes_nothing_else(self) -> None:
+        """Headers and bodies are the same with a file as without, but for the outer type."""
+        plain, attached = parsed(finished(CONTENT)), parsed(finished(WITH_INVITE))
+        [said, _] = attached.iter_parts()
+
+        assert attached.items()[:-1] == plain.items()[:-1]
+        assert [part.get_content() for part in said.iter_parts()] == [
+            part.get_content() for part in plain.iter_parts()
+        ]
+
+    def test_a_file_spelt_like_a_slot_or_a_boundary_stays_what_it_is(self) -> None:
+        """Nothing is put into the file for one reader, and nothing in it ends its part."""
+        text = f"BEGIN:VCALENDAR\r\nX:{RECIPIENT}{UNSUBSCRIBE}\r\n--=_x\r\nEND:VCALENDAR\r\n"
+        [_, file] = parsed(finished(replace(CONTENT, invite=Invite("PUBLISH", text)))).iter_parts()
+
+        assert file.get_payload(decode=True) == text.encode()
+
 
 class TestReadBack:
+    @steady
     @given(subject=readable, name=readable)
     def test_subject_and_names_read_back(self, subject: str, name: str) -> None:
         """Any subject and any name without control characters reads back as it was written."""
@@ -232,6 +304,7 @@ class TestReadBack:
         assert read.keys() == parsed(finished(CONTENT)).keys()
         assert lines_over(message, 78) == []
 
+    @steady
     @given(text=body_text, page=body_text)
     def test_bodies_read_back(self, text: str, page: str) -> None:
         """Any body reads back with the reader's address in place of the token, in short 7-bit lines."""
@@ -377,3 +450,58 @@ class TestRefusals:
 
         with pytest.raises(ValueError, match="reads back"):
             verify(message, expected(sealed, PERSON))
+
+    @pytest.mark.parametrize("content", [CONTENT, WITH_INVITE], ids=["alternative", "mixed"])
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            (
+                b"Content-Language: en\r\nContent-Transfer",
+                b"Content-Language: en\r\nX-Y: z\r\nContent-Transfer",
+            ),
+            (b"Content-Language: en\r\nContent-Transfer", b"Content-Transfer"),
+            (b"Content-Type: text/html;", b"Content-Disposition: inline\r\nContent-Type: text/html;"),
+            (b"text/plain", b"text/calendar"),
+            (b"--=_", b"said before the parts\r\n--=_"),
+            (b"\r\n\r\n--=_", b"\r\n\r\n--=_0\r\n\r\n\r\n--=_"),
+        ],
+    )
+    def test_verify_finds_what_does_not_belong_into_a_part(
+        self, content: Content, old: bytes, new: bytes
+    ) -> None:
+        """A header of a part that is added, lost or another, and text beside the parts, are refused."""
+        sealed = Sealed.load(seal(content, headers={}))
+        calendar = content.invite is not None
+        message, names = finish(sealed, PERSON), expected(sealed, PERSON)
+
+        verify(message, names, calendar=calendar)
+        assert old in message
+        with pytest.raises(ValueError, match="reads back"):
+            verify(message.replace(old, new), names, calendar=calendar)
+
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [
+            (b"Content-Disposition: attachment", b"Content-Disposition: inline"),
+            (b"Content-Disposition: attachment", b"X-Was: attachment"),
+            (b"text/calendar", b"text/html"),
+            (b"multipart/mixed", b"multipart/alternative"),
+            (b"multipart/mixed", b"multipart/related"),
+        ],
+    )
+    def test_verify_finds_a_file_in_another_place(self, old: bytes, new: bytes) -> None:
+        """A file for calendars is an attachment of its own, or nothing."""
+        sealed = Sealed.load(seal(WITH_INVITE, headers={}))
+        message, names = finish(sealed, PERSON), expected(sealed, PERSON)
+
+        with pytest.raises(ValueError, match="reads back"):
+            verify(message.replace(old, new), names, calendar=True)
+
+    def test_verify_takes_no_shape_for_the_other(self) -> None:
+        """A file nobody asked for is refused, and so is one that is missing."""
+        plain, attached = (Sealed.load(seal(one, headers={})) for one in (CONTENT, WITH_INVITE))
+
+        with pytest.raises(ValueError, match="reads back with the parts"):
+            verify(finish(attached, PERSON), expected(attached, PERSON))
+        with pytest.raises(ValueError, match="reads back with the parts"):
+            verify(finish(plain, PERSON), expected(plain, PERSON), calendar=True)

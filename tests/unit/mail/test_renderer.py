@@ -19,8 +19,8 @@ from dispatcher.errors import EventInvalid, TemplateInvalid
 from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE
 from dispatcher.mail.environment import context_for, html_environment
 from dispatcher.mail.inline import inline
-from dispatcher.mail.locale import Translations
 from dispatcher.mail.renderer import Renderer
+from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
 
 etree = importlib.import_module("lxml.etree")  # it brings no types
@@ -209,7 +209,11 @@ class TestFaults:
                 2,
                 r"'instanse' is undefined\. Did you mean instance\? a template may use affected, ",
             ),
-            ("\n{{ fields.nothing_like_it }}", 2, "The fields of planned-maintenance are action, details"),
+            (
+                "\n{{ fields.nothing_like_it }}",
+                2,
+                "The fields of planned-maintenance are action, cancelled, details",
+            ),
             ("\n{{ fields.impact.x.y }}", 2, "no attribute 'x'"),
             ("\n{{ 1 / 0 }}", 2, "division by zero"),
             ("\n{{ fields.summary() }}", 2, "not callable"),

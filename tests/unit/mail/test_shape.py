@@ -274,7 +274,11 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         "template",
-        ['<p style="color: {{ colour }}">x</p>', "<style>p { color: {{ colour }} }</style>"],
+        [
+            '<p style="color: {{ colour }}">x</p>',
+            "<style>p { color: {{ colour }} }</style><p>x</p>",
+            "<style>@media print { p { color: {{ colour }} } }</style>",
+        ],
     )
     @pytest.mark.parametrize(
         "colour", ["red; background: url(x)", "red} body { display: none", "expression(1)"]

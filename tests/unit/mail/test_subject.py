@@ -6,8 +6,8 @@ from typing import Any
 
 from dispatcher.domain.catalogue import Banner, CommunicationType, Palette, Sender, Service
 from dispatcher.domain.instance import Instance
-from dispatcher.mail.locale import Translations
 from dispatcher.mail.subject import SUBJECT_LENGTH, cut, subject
+from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
 
 FIELDS = {

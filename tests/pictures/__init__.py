@@ -1,0 +1,1 @@
+"""Pictures of mails and pages for README and docs: `make screenshots`."""

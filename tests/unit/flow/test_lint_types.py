@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from lint_root import small_root
+from program import PROJECT
+
+from dispatcher.files.catalogue_file import load_catalogue
+from dispatcher.files.source import parse
+from dispatcher.flow.lint import Lint, Report
+from dispatcher.flow.places import Places
+from dispatcher.mail.renderer import Renderer
+from dispatcher.mail.translations import Translations
+
+NOW = datetime(2027, 2, 20, 9, tzinfo=UTC)
+BAD = sorted((PROJECT / "tests" / "bad" / "mails").glob("*.j2"))
+
+
+def looked_at(root: Path, key: str = "general-awareness") -> Report:
+    catalogue, templates = root / "catalogue.yaml", root / "templates"
+    renderer = Renderer(templates, Translations(root, PROJECT / "locales"))
+    places = Places(templates, parse(catalogue.read_bytes(), catalogue.name))
+    return Lint(load_catalogue(catalogue), renderer, places, NOW).type(key)
+
+
+#: Lines of files that change often, and sizes that change with them.
+MOVING = (
+    (re.compile(r"(catalogue\.yaml|base\.html\.j2)(:\d+)+"), r"\1:…"),
+    (re.compile(r"\d+,\d+ bytes in"), "… bytes in"),
+)
+
+
+def told(report: Report) -> str:
+    lines = [f"problem: {one}" for one in report.problems] + [f"warning: {one}" for one in report.warnings]
+    text = "".join(f"{line}\n" for line in lines)
+    for pattern, still in MOVING:
+        text = pattern.sub(still, text)
+    return text
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return small_root(tmp_path / "root", "general-awareness", "planned-maintenance", "security-update")
+
+
+@pytest.mark.parametrize("file", BAD, ids=lambda path: path.stem)
+def test_a_bad_mail_is_told_with_place_and_remedy(root: Path, file: Path) -> None:
+    """The text beside the template is what is found in its mails."""
+    shutil.copyfile(file, root / "templates" / "awareness.html.j2")
+    report = looked_at(root)
+
+    assert told(report) == file.with_suffix(".txt").read_text(encoding="utf-8")
+
+
+def test_there_are_bad_mails() -> None:
+    """The test above has something to read."""
+    assert len(BAD) >= 14
+
+
+@pytest.mark.parametrize("key", ["general-awareness", "planned-maintenance", "security-update"])
+def test_the_project_s_mails_have_no_findings(root: Path, key: str) -> None:
+    """What is shipped is within every bar, in every language."""
+    assert looked_at(root, key) == Report()
+
+
+def test_a_field_that_nothing_shows_is_told_at_its_line(root: Path) -> None:
+    """A field that no mail shows, and that decides nothing about one, is told where the catalogue has it."""
+    catalogue = root / "catalogue.yaml"
+    text = catalogue.read_text(encoding="utf-8")
+    text = text.replace("      headline: {", "      colour: {kind: text, label: Colour}\n      headline: {")
+    catalogue.write_text(text, encoding="utf-8")
+    (found,) = looked_at(root).warnings
+
+    line = text.splitlines().index("      colour: {kind: text, label: Colour}") + 1
+    assert found.where == f"catalogue.yaml:{line}:7"
+    assert found.key == "types.general-awareness.fields.colour"
+
+
+def test_a_field_that_decides_about_the_mail_is_used(root: Path) -> None:
+    """What `expires` goes by need not be shown."""
+    catalogue = root / "catalogue.yaml"
+    text = catalogue.read_text(encoding="utf-8")
+    field = "      until: {kind: date, label: Until, example: +30d}\n      headline: {"
+    text = text.replace("      headline: {", field).replace(
+        "    template: awareness\n", "    template: awareness\n    expires: until\n"
+    )
+    catalogue.write_text(text, encoding="utf-8")
+
+    assert looked_at(root) == Report()
