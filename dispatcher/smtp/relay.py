@@ -21,16 +21,9 @@ from dispatcher.smtp import envelope as envelopes
 from dispatcher.smtp import replies
 from dispatcher.smtp.advice import unusable
 from dispatcher.smtp.envelope import Envelope
-from dispatcher.smtp.session import (
-    Session,
-    SessionStaleError,
-    Timeouts,
-    masked,
-    new_context,
-    open_session,
-    tls_mode,
-)
+from dispatcher.smtp.session import Session, SessionStaleError, masked, new_context, open_session, tls_mode
 from dispatcher.smtp.slots import Slots
+from dispatcher.smtp.transaction import Timeouts
 
 __all__ = ["Envelope", "Relay", "Timeouts"]
 

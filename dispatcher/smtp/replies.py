@@ -23,6 +23,7 @@ _SESSION_AT_FAULT = frozenset({503, 530, 534, 535, 538})
 SERVICE_CLOSING = 421  # RFC 5321 section 3.8: may answer any command; the server then hangs up
 START_INPUT = 354
 COMPLETED = 250
+FORWARDED = 251  # RFC 5321 section 3.4: taken all the same
 
 
 def enhanced_code(code: int, text: str) -> str | None:

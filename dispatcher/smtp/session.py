@@ -6,12 +6,10 @@ import asyncio
 import socket
 import ssl
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from aiosmtplib import (
     SMTP,
-    SMTPDataError,
     SMTPHeloError,
     SMTPResponseException,
     SMTPServerDisconnected,
@@ -21,21 +19,10 @@ from dispatcher.domain.delivery import Outcome
 from dispatcher.settings import RelayAddress
 from dispatcher.smtp import replies
 from dispatcher.smtp.envelope import Envelope
+from dispatcher.smtp.transaction import MESSAGE, Timeouts, Transaction
 
 if TYPE_CHECKING:
     from aiosmtplib.protocol import SMTPProtocol
-
-# RFC 5321 section 4.5.3.2: what a client should at least wait.
-CONNECT_SECONDS = 30.0  # 5 min for the greeting there; a relay of one's own is up or it is not
-MAIL_SECONDS = 300.0
-RECIPIENT_SECONDS = 300.0
-DATA_START_SECONDS = 120.0
-DATA_END_SECONDS = 600.0  # a client that gives up too soon causes duplicates (RFC 1047)
-# Not in the RFC: nothing is lost when these run out.
-RESET_SECONDS = 30.0
-QUIT_SECONDS = 2.0
-
-MESSAGE = "the message"  # the step after the 354
 
 #: A server that vanished without a word (a machine that died, a firewall that forgot) is noticed after half a
 #: minute of silence, or a minute of bytes that nobody acknowledges, instead of the ten that a final dot may
@@ -50,19 +37,6 @@ _VANISHED = {
     )
     if hasattr(socket, name)
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait for each reply; ``connect`` is for all it takes until a session stands."""
-
-    connect: float = CONNECT_SECONDS
-    mail: float = MAIL_SECONDS
-    recipient: float = RECIPIENT_SECONDS
-    data_start: float = DATA_START_SECONDS
-    data_end: float = DATA_END_SECONDS
-    reset: float = RESET_SECONDS
-    quit: float = QUIT_SECONDS
 
 
 class SessionStaleError(Exception):
@@ -84,12 +58,12 @@ class Session:
         if client.protocol is None or client.transport is None:
             raise SMTPServerDisconnected("Connection lost")
         self._client = client
+        self._transaction = Transaction(client, timeouts)
         # The client forgets both when it closes itself; `abort` needs them then most of all.
         self._protocol: SMTPProtocol = client.protocol
         self._transport = cast("asyncio.Transport", client.transport)
         _watch_peer(self._transport.get_extra_info("socket"))
         self._timeouts = timeouts
-        self._step = ""
         self.fit = True
         self.messages = 0
         self.idle_since = 0.0
@@ -102,7 +76,7 @@ class Session:
     @property
     def unanswered(self) -> bool:
         """Whether the last transaction ended without any answer of the server to it."""
-        return not self.fit and self._step == "MAIL"
+        return not self.fit and self._transaction.step == "MAIL"
 
     async def send(self, envelope: Envelope) -> Outcome:
         """Carry out one transaction.
@@ -113,49 +87,24 @@ class Session:
         reused = self.messages > 0
         self.messages += 1
         self.fit = False
-        self._step = "MAIL"
         try:
-            async with asyncio.timeout(self._timeouts.mail) as limit:
-                reply = await self._transact(envelope, limit)
+            reply = await self._transaction.run(envelope)
         except Exception as error:  # whatever broke, the message needs an outcome
             lost = isinstance(error, SMTPServerDisconnected)
-            if reused and lost and self._step == "MAIL":
+            if reused and lost and self._transaction.step == "MAIL":
                 raise SessionStaleError from error
             return await self._broken(error)
-        self.fit = True
+        self.fit = self._transaction.in_step
         return replies.accepted(reply)
-
-    async def _transact(self, envelope: Envelope, limit: asyncio.Timeout) -> str:
-        sized = self._client.supports_extension("size")
-        options = [f"SIZE={len(envelope.message)}"] if sized else []
-        await self._client.mail(envelope.sender, options=options)
-        self._begin("RCPT", limit, self._timeouts.recipient)
-        await self._client.rcpt(envelope.recipient)
-        self._begin("DATA", limit, self._timeouts.data_start)
-        # Not `client.data()`: that waits for the 354 and for the final reply in one call, so a loss
-        # that is harmless could not be told from one that is not.
-        reply = await self._client.execute_command(b"DATA")
-        if reply.code != replies.START_INPUT:
-            raise SMTPDataError(reply.code, reply.message)
-        self._begin(MESSAGE, limit, self._timeouts.data_end)
-        # No await between writing and reading: the protocol drops what arrives when nobody waits.
-        self._protocol.write(dot_stuffed(envelope.message))
-        reply = await self._protocol.read_response()
-        if reply.code != replies.COMPLETED:
-            raise SMTPDataError(reply.code, reply.message)
-        return reply.message
-
-    def _begin(self, step: str, limit: asyncio.Timeout, seconds: float) -> None:
-        self._step = step
-        limit.reschedule(asyncio.get_running_loop().time() + seconds)
 
     async def _broken(self, error: Exception) -> Outcome:
         if isinstance(error, SMTPResponseException) and replies.is_refusal(error.code):
             outcome = replies.refused(error.code, error.message)
-            self.fit = outcome.reason != "relay_unreachable" and await self._reset()
+            usable = outcome.reason != "relay_unreachable" and self._transaction.in_step
+            self.fit = usable and await self._reset() and self._transaction.in_step
             return outcome
-        what = f"{replies.describe(error)} (the relay's answer to {self._step})"
-        return replies.lost(what) if self._step == MESSAGE else replies.broken(what)
+        what = f"{replies.describe(error)} (the relay's answer to {self._transaction.step})"
+        return replies.lost(what) if self._transaction.step == MESSAGE else replies.broken(what)
 
     async def _reset(self) -> bool:
         try:
@@ -199,12 +148,6 @@ def _watch_peer(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in _VANISHED.items():
         connection.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def dot_stuffed(message: bytes) -> bytes:
-    """A message as it goes over the wire, final dot included (RFC 5321 section 4.5.2)."""
-    body = message.replace(b"\r\n.", b"\r\n..")
-    return (b"." if body.startswith(b".") else b"") + body + b".\r\n"
 
 
 def tls_mode(address: RelayAddress) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dispatcher.smtp.envelope import Envelope, is_plain, problem
-from dispatcher.smtp.session import dot_stuffed
+from dispatcher.smtp.transaction import dot_stuffed
 
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n"
 PLAIN = ("a@b.example", "first.last+tag@xn--bcher-kva.example", "o'neil@b.example", "a@[127.0.0.1]")
