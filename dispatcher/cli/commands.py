@@ -6,6 +6,7 @@ from dispatcher.cli import (  # noqa: F401 - each registers its commands
     check,
     gallery,
     inspect,
+    links,
     locales,
     preview,
     render,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dispatcher.app import Project, locales_of_program, open_project, program_folder
+from dispatcher.app import locales_of_program, open_project, program_folder
 from dispatcher.cli import output
 from dispatcher.cli.main import EXIT_INVALID, cli, settings_of
-from dispatcher.errors import Problem
+from dispatcher.errors import Problem, TemplateInvalid
 from dispatcher.mail import pofile
 from dispatcher.mail.extract import Message, messages
-from dispatcher.mail.wanting import joined, problems, shortcomings
+from dispatcher.mail.wanting import joined, problems
 
 
 @cli.command(epilog="Example: dispatcher --root mycloud locales")
@@ -31,11 +32,16 @@ def locales(
     settings = settings_of(ctx)
     project = open_project(settings, cached=False)
     texts = messages(project.catalogue, project.templates, program_folder())
-    folder, found = settings.root / "locales", []
+    folder, found, broken = settings.root / "locales", list[Problem](), list[Problem]()
     for language in pofile.PLURALS:
-        found += list(_brought_up(folder, language, texts, check=check))
-    for problem in found:
+        try:
+            found += list(_brought_up(folder, language, texts, check=check))
+        except TemplateInvalid as error:
+            broken += error.problems
+    for problem in _grouped(found):
         output.show(str(problem))
+    if broken:
+        raise TemplateInvalid(broken)
     if found:
         output.say(f"{len(found)} to do in {len(pofile.PLURALS)} languages, of {len(texts)} texts each.")
     else:
@@ -44,17 +50,14 @@ def locales(
         raise typer.Exit(EXIT_INVALID)
 
 
-def translation_problems(project: Project) -> Iterator[Problem]:
-    """What `check` says of translations: a line for each language that lacks texts, and one for each fault.
-
-    Raises:
-        TemplateInvalid: A template or a file of translations cannot be read.
-    """
-    texts = messages(project.catalogue, project.templates, program_folder())
-    for language in pofile.PLURALS:
-        own = _read(pofile.file_of(project.settings.root / "locales", language))
-        shipped = _read(pofile.file_of(locales_of_program(), language))
-        yield from shortcomings(language, texts, own, shipped)
+def _grouped(found: Sequence[Problem]) -> Iterator[Problem]:
+    """What is wrong with a text, once for all languages in which it is."""
+    alike: dict[tuple[str, str], list[Problem]] = {}
+    for problem in found:
+        alike.setdefault((problem.what, problem.fix), []).append(problem)
+    for first, *others in alike.values():
+        too = ", ".join(Path(one.where).parts[-3] for one in others)
+        yield replace(first, what=f"{first.what}, likewise in {too}") if too else first
 
 
 def _brought_up(folder: Path, language: str, texts: Sequence[Message], *, check: bool) -> Iterator[Problem]:
@@ -68,6 +71,10 @@ def _brought_up(folder: Path, language: str, texts: Sequence[Message], *, check:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
     told = list(problems(language, texts, own if check else _read(file)))
+    if check:
+        # What the file does not have yet has no line there to write on.
+        new = "run `dispatcher locales`, which adds it, then translate it"
+        told = [replace(one, fix=new) if one.where == own.where else one for one in told]
     yield from told
     if stale and check and not told:
         fix = "run `dispatcher locales`, which brings it up to date"

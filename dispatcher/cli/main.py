@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -83,8 +84,12 @@ def settings_of(ctx: typer.Context) -> Settings:
 
 def main() -> None:
     """Run the program; every failure has its exit code and a text that says what to do."""
+    gc.disable()
     from dispatcher.cli import commands  # noqa: F401, PLC0415 - registers the commands on `cli`
 
+    # What was imported stays: to look through it for circles, again and again, is time lost.
+    gc.freeze()
+    gc.enable()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal without our quotation marks shows an escape, not a traceback.
@@ -104,3 +109,5 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         output.fail(f"{where}{error.strerror or error}. See to it that this user may read and write there.")
         sys.exit(EXIT_INVALID)
+    finally:
+        gc.freeze()  # else the end of the process waits until all that it holds was looked through once more

@@ -15,8 +15,9 @@ from dispatcher.cli.preview_state import Choice, Current
 from dispatcher.cli.run import Host, announce, until_stopped
 from dispatcher.web.server import listen, serve_asgi
 
-#: Seconds that a page which is being rendered may take once the preview is told to stop.
-_GRACE = 2
+#: Seconds that a page which is being rendered may take once the preview is told to stop: more than the work
+#: that a mail may cause, so that the page of a template without an end is told as well.
+_GRACE = 5
 
 
 @cli.command(epilog="Example: dispatcher preview --language de")

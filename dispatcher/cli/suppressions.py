@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -85,8 +86,11 @@ def lift(
         lifted = await ledger.suppressions.lift(address, None if type_ is None else [type_])
         if not lifted:
             what = f" of {type_}" if type_ else ""
+            there = {one.type for one in await ledger.suppressions.list(address, None)}
+            close = difflib.get_close_matches(type_ or "", there, 1)
+            meant = f"Did you mean {close[0]}? " if close and close[0] != type_ else ""
             hint = f"`dispatcher suppressions --address {address}` lists what there was."
-            raise NotFound(f"{address} has not opted out{what}. {hint}")
+            raise NotFound(f"{address} has not opted out{what}. {meant}{hint}")
         output.say(f"{address} gets {' and '.join(lifted)} again.")
 
     with_ledger(ctx, work)

@@ -174,6 +174,7 @@ class Calendar(Model):
         cancelled: A field of kind ``boolean``: the window will not take place.
         title: What the calendar shows; text with placeholders, as in a subject. Else the type's title.
         cancelled_subject: The subject of a mail that says that the window will not take place.
+        moved_subject: The subject of a mail that says that the window is another time than was announced.
     """
 
     start: Line
@@ -182,6 +183,7 @@ class Calendar(Model):
     cancelled: Line | None = None
     title: Line | None = None
     cancelled_subject: Line | None = None
+    moved_subject: Line | None = None
 
 
 class CommunicationType(Model):
@@ -193,6 +195,8 @@ class CommunicationType(Model):
         optional: Whether a recipient may opt out.
         languages: The languages it is written in; the first is used for everybody else.
         group_by: One mail per instance, or one per person that lists their affected instances.
+        thread_subject: Whether later mails of the type in a thread keep the first one's subject, so that mail
+            programs show one conversation, or each has its own.
         expires: The field of kind ``datetime`` or ``date`` after which a mail that has not left is of no
             use; it becomes ``expired`` and is not sent. A date lasts until midnight where the reader is.
         calendar: The window that its mails bring for calendars.
@@ -213,6 +217,7 @@ class CommunicationType(Model):
     channels: list[Channel] = ["mail", "admin-centre"]
     becomes: Becomes | None = None
     mail_when: MailWhen | None = None
+    thread_subject: Literal["keep", "own"] = "own"
     expires: Line | None = None  # of any form: who writes `2d` is to read that it is no field
     calendar: Calendar | None = None
 

@@ -64,6 +64,7 @@ def _type(path: str, spec: CommunicationType, catalogue: Catalogue) -> Iterator[
     yield from _references(path, spec, catalogue)
     yield from _audience(path, spec, catalogue)
     yield from _line(f"{path}.subject", spec.subject, spec)
+    yield from _thread_subject(path, spec)
     yield from _expires(path, spec)
     yield from _calendar(path, spec)
     yield from _fields(path, spec)
@@ -137,6 +138,16 @@ def _line(path: str, text: str, spec: CommunicationType) -> Iterator[Problem]:
             yield _at(path, f"names {name!r}, which an event may leave out", "use required fields only")
 
 
+def _thread_subject(path: str, spec: CommunicationType) -> Iterator[Problem]:
+    dated = [key for key, field in spec.fields.items() if field.kind in {"datetime", "date"}]
+    named = [key for key in dated if f"{{{key}}}" in spec.subject]
+    if spec.thread_subject == "keep" and named:
+        what = f"keeps a subject that names {named[0]}, which may move"
+        yield _at(f"{path}.thread_subject", what, "remove it, or leave the date out of the subject")
+    elif spec.thread_subject == "keep" and spec.calendar:
+        yield _at(f"{path}.thread_subject", "keeps a subject that must say when a window moves", "remove it")
+
+
 def _expires(path: str, spec: CommunicationType) -> Iterator[Problem]:
     if spec.expires is None:
         return
@@ -158,14 +169,17 @@ def _calendar(path: str, spec: CommunicationType) -> Iterator[Problem]:
     if spec.calendar is None:
         return
     path, window = f"{path}.calendar", spec.calendar
+    if spec.group_by == "person":
+        # One entry for several instances would move, and be struck off, with each of them.
+        yield _at(path, "belongs to types with one mail per instance", "remove it, or group_by: person")
     yield from _names_field(f"{path}.start", spec, window.start, ("datetime",))
     yield from _names_field(f"{path}.end", spec, window.end, ("datetime", "duration"))
     if window.identity is not None:
         yield from _names_field(f"{path}.identity", spec, window.identity, ("text",))
     if window.cancelled is not None:
         yield from _names_field(f"{path}.cancelled", spec, window.cancelled, ("boolean",))
-    for key, text in (("title", window.title), ("cancelled_subject", window.cancelled_subject)):
-        if text is not None:
+    for key in ("title", "cancelled_subject", "moved_subject"):
+        if (text := getattr(window, key)) is not None:
             yield from _line(f"{path}.{key}", text, spec)
     start, end = spec.fields.get(window.start), spec.fields.get(window.end)
     # RFC 5545, 3.8.2.2: what ends before it begins is no window, and calendars refuse it.

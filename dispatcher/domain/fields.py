@@ -10,9 +10,12 @@ from typing import Any
 
 from dispatcher.domain import moment
 from dispatcher.domain.catalogue import CommunicationType, FieldSpec
-from dispatcher.domain.said import said_to
+from dispatcher.domain.said import PerLanguage, said_to
 from dispatcher.domain.values import ValueInvalid, expected, parse_value
 from dispatcher.errors import Problem
+
+#: Cells and paragraphs of one field: a timeline of 200 updates of four paragraphs, each with its time.
+MAX_PARTS_OF_FIELD = 1000
 
 
 def parse_fields(
@@ -43,7 +46,7 @@ def parse_fields(
         except ValueInvalid as error:
             what, fix = (*error.args, expected(field))[:2]
             problems.append(_problem(key, what, fix))
-    return values, problems + list(_disordered(spec, values))
+    return values, problems + list(_disordered(spec, values)) + list(_too_long(values))
 
 
 def said_fields(spec: CommunicationType, values: Mapping[str, Any], language: str) -> dict[str, Any]:
@@ -143,3 +146,23 @@ def _disordered(spec: CommunicationType, values: Mapping[str, Any]) -> Iterator[
         if later <= earlier:
             what = f"{later.isoformat()} is not after {field.after} {earlier.isoformat()}"
             yield _problem(key, what, f"give a moment after {field.after}")
+
+
+def _too_long(values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Every paragraph is laid out for each kind of reader: thousands take minutes, and nobody reads them."""
+    for key, value in values.items():
+        if (parts := _parts(value)) > MAX_PARTS_OF_FIELD:
+            yield _problem(
+                key,
+                f"has {parts} paragraphs in all",
+                f"give at most {MAX_PARTS_OF_FIELD}, and link to the rest",
+            )
+
+
+def _parts(value: Any) -> int:
+    """The paragraphs in a value, in the language that has most: its own, or those of its rows."""
+    if isinstance(value, PerLanguage):
+        return max(map(_parts, value.values.values()))
+    if isinstance(value, Mapping):
+        return sum(map(_parts, value.values()))
+    return sum(map(_parts, value)) if isinstance(value, tuple) else 1

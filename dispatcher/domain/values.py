@@ -39,6 +39,7 @@ from dispatcher.domain.said import PerLanguage
 MAX_TEXT = 500
 MAX_PARAGRAPHS = 20_000
 MAX_ITEMS = 200
+MAX_PARTS = 100
 MAX_URL = 2_000
 #: Kinds that are words, or lead to words, and so differ by language.
 _WORDED = frozenset({"text", "paragraphs", "url"})
@@ -148,8 +149,10 @@ def _paragraphs(value: Any) -> tuple[str, ...]:
     if _UNPRINTABLE_BUT_NEWLINE.search(value):
         raise ValueInvalid("holds control characters")
     # Only blanks and line breaks are folded: a no-break space before a French colon stays one.
-    parts = (re.sub(r"[ \n]+", " ", part).strip() for part in re.split(r"\n[ ]*\n", value))
-    return tuple(part for part in parts if part)
+    parts = [part for part in re.split(r"\n[ ]*\n", value) if part.strip()]
+    if len(parts) > MAX_PARTS:
+        raise ValueInvalid(f"has {len(parts)} paragraphs", f"give at most {MAX_PARTS}, and link to the rest")
+    return tuple(re.sub(r"[ \n]+", " ", part).strip() for part in parts)
 
 
 def _datetime(value: Any) -> datetime:

@@ -53,23 +53,43 @@ def window_of(spec: CommunicationType, values: Mapping[str, Any]) -> Window | No
         return None
     start = start.astimezone(UTC).replace(microsecond=0)
     end = start + end if isinstance(end, timedelta) else end.astimezone(UTC).replace(microsecond=0)
-    return Window(start, end, cancelled=bool(values.get(calendar.cancelled or ""))) if start < end else None
+    return Window(start, end, cancelled=is_cancelled(spec, values)) if start < end else None
+
+
+def is_cancelled(spec: CommunicationType, values: Mapping[str, Any]) -> bool:
+    """Whether an event with these typed values says that its window will not take place."""
+    return bool(spec.calendar and values.get(spec.calendar.cancelled or ""))
+
+
+def takes_away(spec: CommunicationType, event: Event, values: Mapping[str, Any]) -> bool:
+    """Whether an event without a window leaves none to calendars that know one of that name.
+
+    It does if it is cancelled, or begins at a time of which nobody knows any more when it ends. What says
+    nothing of when it begins says nothing of the window.
+    """
+    calendar = spec.calendar
+    if calendar is None or not any(_identity(spec, event, values)[1:]):
+        return False
+    return is_cancelled(spec, values) or values.get(calendar.start) is not None
 
 
 def uid_of(catalogue: Catalogue, event: Event, values: Mapping[str, Any], instance: str) -> str:
-    """The UID of the window that an event announces to those who read of an instance, the first of theirs.
+    """The UID of the window that an event announces to those who read of an instance.
 
     What the type calls the window's identity names it; without that the event's thread, which is the same
-    whichever source names it; without that nothing but this event speaks of it. A mail that groups the
-    instances of a person is one window to them, whichever instances it lists.
+    whichever source names it; without that nothing but this event speaks of it.
     """
     spec = catalogue.types[event.effective_type]
-    key = spec.calendar.identity if spec.calendar else None
-    named = str(values.get(key or "") or "")
-    identity = ("field", key or "", named) if named else ("thread", event.thread or "")
+    identity = _identity(spec, event, values)
     if not any(identity[1:]):
         identity = ("event", event.id)
     domain = catalogue.sender("default").domain
-    about = instance if spec.group_by == "instance" else ""
-    parts = "\n".join((domain, *identity, about))
+    parts = "\n".join((domain, *identity, instance))
     return f"{hashlib.sha256(parts.encode()).hexdigest()[:32]}@{domain}"
+
+
+def _identity(spec: CommunicationType, event: Event, values: Mapping[str, Any]) -> tuple[str, ...]:
+    """What names a window in every event about it; empty but for its first word if nothing does."""
+    key = spec.calendar.identity if spec.calendar else None
+    named = str(values.get(key or "") or "")
+    return ("field", key or "", named) if named else ("thread", event.thread or "")

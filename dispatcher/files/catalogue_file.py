@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +109,9 @@ def _without_template(catalogue: Catalogue, document: Document, templates: Path)
         for ending in ("html", "txt"):
             name = f"{spec.template}.{ending}.j2"
             if not (templates / name).is_file():
-                fix = f"write {templates.name}/{name}, or name a template that is there"
+                there = {file.name.split(".")[0] for file in templates.glob(f"*.{ending}.j2")}
+                close = difflib.get_close_matches(spec.template, there - {spec.template}, 1)
+                write = f"did you mean {close[0]}? Write" if close else "write"
+                fix = f"{write} {templates.name}/{name}, or name a template that is there"
                 path = ("types", key, "template")
                 yield problem_at(document, path, f"there is no {templates.name}/{name}", fix)

@@ -114,10 +114,12 @@ class Choices:
             raise LinkInvalid from None
         return chooser if chooser.language in LANGUAGES else Chooser(chooser.address, chooser.type, DEFAULT)
 
+    def may_stop(self, chooser: Chooser) -> bool:
+        """Whether the type that their link came with is optional, as the catalogue says now."""
+        return chooser.type in optional_types(self._catalogue)
+
     async def stop(self, chooser: Chooser) -> None:
         """Let the reader get no more mail of the type that their link came with.
-
-        It is kept also if the type is not optional any more, and has no effect then.
 
         Raises:
             ServiceUnreachable: The ledger cannot commit.

@@ -17,6 +17,7 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.delivery import NewDelivery, NewVariant
 from dispatcher.domain.event import Event
 from dispatcher.domain.expiry import expires_at
+from dispatcher.domain.window import Window
 from dispatcher.errors import TemplateInvalid
 from dispatcher.flow.past import Past
 from dispatcher.flow.readers import Reader
@@ -71,11 +72,11 @@ class Draft:
 
     def add(self, reader: Reader) -> None:
         """A delivery for a reader, and the content if they are the first who reads it."""
-        recipient, root = reader.recipient, self._past.root(reader)
+        recipient, root, moved = reader.recipient, self._past.root(reader), self._moved_from(reader)
         names = tuple(instance.id for instance in reader.instances)
         language = self._spec.language_for(recipient.language)
         parts = (",".join(names), language, recipient.time_zone, "+".join(recipient.roles), recipient.sender)
-        content = key = "|".join(parts)
+        content = key = "|".join((*parts, "moved") if moved else parts)
         subject = self._kept_subject(root, language)
         if subject:
             key = f"{content}|{hashlib.sha256(subject.encode()).hexdigest()[:16]}"
@@ -97,14 +98,20 @@ class Draft:
             )
         )
 
+    def _moved_from(self, reader: Reader) -> Window | None:
+        """The window as a reader knows it; who got nothing of the thread reads of the new one alone."""
+        if self._event.thread and self._past.root(reader) is None:
+            return None
+        return self._past.moved_from(reader)
+
     def _kept_subject(self, root: Root | None, language: str) -> str:
         """The subject that a thread keeps for a reader, or nothing if the mail has its own.
 
         Mail programs show one conversation where the subject stays the same. What ends a thread must be
-        seen in the list, and so must a window that moves: its subject names the date.
+        seen in the list, and so must a date that moves: the type says whether its subject may stay.
         """
         kept = (self._event.effective_type, language)
-        if root is None or self._spec.calendar or (root.type, root.language) != kept:
+        if root is None or self._spec.thread_subject == "own" or (root.type, root.language) != kept:
             return ""
         return root.subject
 
@@ -133,6 +140,7 @@ class Draft:
             recipient.sender,
             means.clock(),
             self._past.entry(reader),
+            self._moved_from(reader),
         )
         event = self._event
         view = view_of(means.catalogue, event.effective_type, event.fields, reader.instances, reading)

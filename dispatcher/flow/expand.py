@@ -142,8 +142,9 @@ class Expand:
 
     async def _make(self, event: Event) -> bool:
         spec = self._catalogue.types.get(event.effective_type)
-        if spec is None:
-            return await self._wait_for_type(event)
+        if spec is None or (unknown := _unknown(event, spec)):
+            lacking = f"type {event.effective_type}" if spec is None else unknown
+            return await self._wait_for_catalogue(event, lacking)
         if follows(event, spec) and not await self._caught_up(event, spec):
             await self._ledger.expansions.postpone(event.id, "waits for what came before in its thread", SOON)
             return False
@@ -176,9 +177,9 @@ class Expand:
             await self._bell.ring_deliver(event.lane)
         return True
 
-    async def _wait_for_type(self, event: Event) -> bool:
+    async def _wait_for_catalogue(self, event: Event, lacking: str) -> bool:
         """Leave the event to a worker that has a newer catalogue; there was one that accepted it."""
-        what = f"type {event.effective_type} is not in the catalogue that this worker read when it started"
+        what = f"{lacking} is not in the catalogue that this worker read when it started"
         if self._clock() - event.accepted_at < GIVE_UP:
             await self._ledger.expansions.postpone(event.id, f"{what}; restart it")
             return False
@@ -211,3 +212,14 @@ class Expand:
             if self._stopping.is_set():
                 raise _StoppedError
             draft.add(reader)
+
+
+def _unknown(event: Event, spec: CommunicationType) -> str:
+    """A field that the event has and its type here has not; what it says, that the work is off, counts.
+
+    An event that became another type says more than that type shows; that is how it was accepted.
+    """
+    if event.type != event.effective_type:
+        return ""
+    fields = sorted(set(event.fields) - set(spec.fields))
+    return f"field {fields[0]} of type {event.type}" if fields else ""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.language import LANGUAGES
-from dispatcher.errors import Problem
+from dispatcher.errors import Problem, TemplateInvalid
 from dispatcher.flow.places import Places
 from dispatcher.mail import pofile
 from dispatcher.mail.extract import Message
 from dispatcher.mail.lint import HTTPS
+from dispatcher.mail.pofile import PoFile
+from dispatcher.mail.wanting import mistakes
 
 _PLAIN_HTTP = re.compile(r"http://[^\s\"'<>)]+", re.IGNORECASE)
 #: A namespace's name looks like a link and leads nowhere.
@@ -33,30 +36,39 @@ def plain_links(places: Places) -> Iterator[Problem]:
             yield Problem(where, f"the link {link[0][:80]} is not https", HTTPS)
 
 
+def mistranslated(texts: Sequence[Message], folder: Path) -> Iterator[Problem]:
+    """Everything that is wrong with the translations of a root's own folder ``locales``."""
+    for language in LANGUAGES[1:]:
+        yield from mistakes(language, texts, _read(pofile.file_of(folder, language)))
+
+
 def untranslated(texts: Sequence[Message], folders: Sequence[Path]) -> Iterator[Problem]:
     """One warning for each language that lacks some of `texts`.
 
     Args:
         texts: Every text, as `dispatcher.mail.extract.messages` finds them.
         folders: The folders ``locales`` that count, the root's own first.
-
-    Raises:
-        TemplateInvalid: A file of translations cannot be read as one.
     """
     for language in LANGUAGES[1:]:
         files = [pofile.file_of(folder, language) for folder in folders]
-        known: set[pofile.Key] = set()
-        for file in files:
-            if file.is_file():
-                known |= {key for key, entry in pofile.read(file).entries.items() if entry.translated}
+        known = {key for file in files for key, entry in _read(file).entries.items() if entry.translated}
         lacking = [one.text for one in texts if language in one.languages and one.key not in known]
         if lacking:
-            shown = ", ".join(repr(text[:60]) for text in lacking[:_QUOTED])
+            shown = ", ".join(
+                repr(text if len(text) <= 60 else f"{text[:59]}…") for text in lacking[:_QUOTED]
+            )
             more = f" and {len(lacking) - _QUOTED} more" if len(lacking) > _QUOTED else ""
             texts_are = "text is" if len(lacking) == 1 else "texts are"
             what = f"{len(lacking)} {texts_are} not translated, so readers get English: {shown}{more}"
             fix = "run `dispatcher locales`, then translate what it adds"
             yield Problem(pofile.called(files[0]), what, fix)
+
+
+def _read(file: Path) -> PoFile:
+    """What a file says; nothing if it cannot be read, which `Translations.problems` tells."""
+    with suppress(TemplateInvalid, OSError):
+        return pofile.read(file)
+    return PoFile(pofile.called(file))
 
 
 def without_opt_out(catalogue: Catalogue, public_url: str | None) -> Iterator[Problem]:

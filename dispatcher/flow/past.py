@@ -9,7 +9,7 @@ from dispatcher.domain.address import folded
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.event import Event
 from dispatcher.domain.fields import known, parse_fields
-from dispatcher.domain.window import Entry, uid_of, window_of
+from dispatcher.domain.window import Entry, Window, is_cancelled, takes_away, uid_of, window_of
 from dispatcher.flow.readers import Reader
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.threads import Root
@@ -22,18 +22,26 @@ class Past:
     Attributes:
         roots: What its thread began with, by instance and folded address.
         entries: The window that it brings for calendars, by the first instance that a mail is about.
+        moved: When that was to be, if the event says that it is another time; likewise.
     """
 
     roots: Mapping[tuple[str, str], Root] = field(default_factory=dict)
     entries: Mapping[str, Entry] = field(default_factory=dict)
+    moved: Mapping[str, Window] = field(default_factory=dict)
 
     def root(self, reader: Reader) -> Root | None:
         """What the thread began with for a reader; None if it begins now."""
-        return self.roots.get((reader.instances[0].id, folded(reader.recipient.address)))
+        address = folded(reader.recipient.address)
+        found = (self.roots.get((one.id, address)) for one in reader.instances)
+        return next(filter(None, found), None)
 
     def entry(self, reader: Reader) -> Entry | None:
         """The window that a reader's mail brings for calendars, if it brings one."""
         return self.entries.get(reader.instances[0].id)
+
+    def moved_from(self, reader: Reader) -> Window | None:
+        """The window as a reader knows it, if the event says that it is another time."""
+        return self.moved.get(reader.instances[0].id)
 
 
 async def past_of(catalogue: Catalogue, ledger: Ledger, event: Event, readers: Sequence[Reader]) -> Past:
@@ -43,24 +51,22 @@ async def past_of(catalogue: Catalogue, ledger: Ledger, event: Event, readers: S
         ServiceUnreachable: The ledger does not answer.
     """
     roots = await ledger.threads.roots(event.thread, event.id) if event.thread else {}
-    return Past(roots, await _entries(catalogue, ledger, event, readers))
-
-
-async def _entries(
-    catalogue: Catalogue, ledger: Ledger, event: Event, readers: Sequence[Reader]
-) -> Mapping[str, Entry]:
     spec = catalogue.types[event.effective_type]
     values = parse_fields(spec, known(spec, event.fields), partial=True)[0]
     window = window_of(spec, values)
-    if window is None:
-        return {}
+    if window is None and not takes_away(spec, event, values):
+        return Past(roots)
     first = dict.fromkeys(reader.instances[0].id for reader in readers)
     uids = {instance: uid_of(catalogue, event, values, instance) for instance in first}
-    numbers = await ledger.windows.advance(event.id, window, set(uids.values()))
+    changes = await ledger.windows.advance(event.id, window, set(uids.values()))
     # Partners get their copy from a sender of their own; a window keeps one organizer, whoever sends it.
     organizer = catalogue.sender("default")
-    return {
-        instance: Entry(uid, numbers[uid], window, event.accepted_at, organizer)
-        for instance, uid in uids.items()
-        if uid in numbers
+    found = {instance: changes[uid] for instance, uid in uids.items() if uid in changes}
+    entries = {
+        instance: Entry(uids[instance], change.number, change.window, event.accepted_at, organizer)
+        for instance, change in found.items()
     }
+    if is_cancelled(spec, values):
+        return Past(roots, entries)
+    moved = {instance: change.before for instance, change in found.items() if change.before}
+    return Past(roots, entries, moved)

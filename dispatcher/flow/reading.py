@@ -10,7 +10,7 @@ from typing import Any
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.fields import known, parse_fields, said_fields
 from dispatcher.domain.instance import Instance
-from dispatcher.domain.window import Entry
+from dispatcher.domain.window import Entry, Window
 from dispatcher.mail.view import View
 
 
@@ -20,6 +20,7 @@ class Reading:
 
     Attributes:
         entry: The window that it brings for calendars, if it brings one.
+        moved_from: The window as its reader knows it, if it says that it is another time.
     """
 
     language: str
@@ -28,6 +29,7 @@ class Reading:
     sender: str
     now: datetime
     entry: Entry | None = None
+    moved_from: Window | None = None
 
 
 def view_of(
@@ -54,4 +56,5 @@ def view_of(
         roles=reading.roles,
         now=reading.now,
         entry=reading.entry,
+        moved_from=reading.moved_from,
     )

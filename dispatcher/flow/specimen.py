@@ -13,12 +13,16 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.fields import parse_fields, sample
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.window import Entry, window_of
-from dispatcher.errors import EventInvalid
+from dispatcher.errors import EventInvalid, Problem, TemplateInvalid
+from dispatcher.flow.overtime import Overtime, at_most
 from dispatcher.flow.reading import Reading, view_of
 from dispatcher.mail import message
 from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE
 from dispatcher.mail.renderer import Renderer
 from dispatcher.mail.view import View
+
+#: A mail takes a twentieth of a second of work; what takes longer than this does not end.
+MAIL_SECONDS = 2.0
 
 #: Who reads a mail about no instance of ours.
 EXAMPLE = Instance.model_validate(
@@ -102,8 +106,27 @@ class Specimens:
 
         Raises:
             EventInvalid: A field is wrong.
-            TemplateInvalid: The template is.
+            TemplateInvalid: The template is, or makes a mail that is not done after `MAIL_SECONDS` of work.
         """
+        template = self._catalogue.types[self.shown_as(key)].template
+        try:
+            with at_most(MAIL_SECONDS):
+                return self._render(key, fields, instance, language, roles)
+        except TemplateInvalid as error:
+            if not isinstance(error.__cause__, Overtime):
+                raise
+            raise TemplateInvalid(_endless(error.problems[0].where)) from None
+        except Overtime:
+            raise TemplateInvalid(_endless(f"templates/{template}.html.j2")) from None
+
+    def _render(
+        self,
+        key: str,
+        fields: Mapping[str, Any],
+        instance: Instance,
+        language: str,
+        roles: tuple[str, ...],
+    ) -> Specimen:
         shown = self.shown_as(key)
         known = {name: value for name, value in fields.items() if shown == key or name in self.sample(key)}
         if problems := parse_fields(self._catalogue.types[shown], known)[1]:
@@ -140,6 +163,11 @@ class Specimens:
         organizer = self._catalogue.sender("default")
         uid = f"specimen-{key}@{organizer.domain}"
         return Entry(uid, int(window.cancelled), window, self._now, organizer)
+
+
+def _endless(where: str) -> Problem:
+    what = f"a mail is not done after {MAIL_SECONDS:g} seconds of work"
+    return Problem(where, what, "see to it that every loop and macro comes to an end")
 
 
 def _addressed(body: str, address: str, link: str) -> str:

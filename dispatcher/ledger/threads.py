@@ -14,7 +14,7 @@ from dispatcher.ledger.engine import Database
 from dispatcher.ledger.schema import deliveries, events, variants
 
 #: What its reader has, or may yet get. A mail that never comes begins nothing, and its subject may be why.
-_BEGUN = (Status.SENT, Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN, Status.HELD)
+BEGUN = (Status.SENT, Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN, Status.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Threads:
     async def roots(self, thread: str, event: str) -> Mapping[tuple[str, str], Root]:
         """What a thread began with, for each instance and folded address that got something of it.
 
+        A mail about several instances counts for each of them.
+
         Args:
             thread: The thread.
             event: The event in it that asks; what it has itself made is left out.
@@ -52,7 +54,7 @@ class Threads:
             .where(
                 events.c.thread == storable(thread),
                 deliveries.c.event != event,
-                deliveries.c.status.in_(_BEGUN),
+                deliveries.c.status.in_(BEGUN),
                 RELEASED,
             )
             .group_by(deliveries.c.instance, deliveries.c.folded)
@@ -60,7 +62,7 @@ class Threads:
         )
         query = (
             select(
-                deliveries.c.instance,
+                deliveries.c.instances,
                 deliveries.c.folded,
                 # Where the first mail never came, the second refers to it all the same: so does the third.
                 func.coalesce(deliveries.c.thread_root, deliveries.c.message_id).label("message_id"),
@@ -70,10 +72,13 @@ class Threads:
             )
             .join(first, first.c.id == deliveries.c.id)
             .join(variants, variants.c.id == deliveries.c.variant)
+            .order_by(deliveries.c.id)
         )
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
-        return {
-            (row.instance, row.folded): Root(row.message_id, row.type, row.language, row.subject)
-            for row in rows
-        }
+        found: dict[tuple[str, str], Root] = {}
+        for row in rows:
+            for instance in row.instances:
+                root = Root(row.message_id, row.type, row.language, row.subject)
+                found.setdefault((instance, row.folded), root)
+        return found

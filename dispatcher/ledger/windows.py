@@ -9,17 +9,39 @@ be expanded after it says what the window was; as there is no number for that an
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import exists, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.window import Window
+from dispatcher.ledger.deliveries import RELEASED
 from dispatcher.ledger.engine import Database
-from dispatcher.ledger.schema import windows
+from dispatcher.ledger.schema import deliveries, events, windows
+from dispatcher.ledger.threads import BEGUN
 
 _IDS = 5000  # UIDs in one IN list
 _LOCK = 4_927_113_556_021  # any number that no other lock of this database has
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+#: What stands in the ledger where an event took away a window that nothing had announced.
+_UNKNOWN = Window(_NEVER, _NEVER, cancelled=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What calendars are told of a window.
+
+    Attributes:
+        number: Which of its changes this is; 0 is its first announcement.
+        window: What they are told.
+        before: When it was to be until then, if this is what changes it.
+    """
+
+    number: int
+    window: Window
+    before: Window | None = None
 
 
 class Windows:
@@ -28,39 +50,51 @@ class Windows:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def advance(self, event: str, window: Window, uids: Collection[str]) -> Mapping[str, int]:
+    async def advance(self, event: str, window: Window | None, uids: Collection[str]) -> Mapping[str, Change]:
         """Note what an event says of windows; doing it again changes nothing and gives the same numbers.
 
         Args:
             event: The event's id.
-            window: When they take place, or that they will not.
+            window: When they take place, or that they will not; None if that is not known any more, so
+                that calendars are to keep nothing.
             uids: Which they are.
 
         Returns:
-            The number of what the event says, by UID: 0 for the first announcement, one more with every
-            change. A UID is missing where calendars are to be told nothing: the event is overtaken by one
-            that was accepted later, or it cancels what nothing announced.
+            What calendars are told, by UID. One is missing where they are to be told nothing: the event is
+            overtaken by one that was accepted later, or it takes away what nothing announced.
         """
         if not uids:
             return {}
-        numbers: dict[str, int] = {}
+        found: dict[str, Change] = {}
         fresh: list[dict[str, Any]] = []
         async with self._database.write() as transaction:
             if self._database.many_writers:
                 # One at a time: two that both count on from the same row would both be wrong.
                 await transaction.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
             known = await _known(transaction, uids)
+            said_by = {row.event for rows in known.values() for row in rows}
+            told = await _told(transaction, said_by - {event})
             for uid in uids:
-                number, new = _number(known.get(uid, ()), event, window)
+                rows = known.get(uid, ())
+                said = window or _gone(rows, event)
+                number, new = _number(rows, event, said)
                 if new:
-                    fresh.append(_row(uid, number, event, window))
+                    fresh.append(_row(uid, number, event, said))
                 # What begins with a cancel was never announced, so there is nothing to strike off.
-                if number >= int(window.cancelled):
-                    numbers[uid] = number
+                if number >= int(said.cancelled):
+                    repeats = any(row.event != event for row in rows[number : number + 1])
+                    before = None if repeats else _before(rows[:number], said, told)
+                    found[uid] = Change(number, said, before)
             if fresh:
                 # RETURNING is for the speed of PostgreSQL's driver, as in `expansions`.
                 await transaction.execute(insert(windows).returning(windows.c.sequence), fresh)
-        return numbers
+        return found
+
+
+def _gone(rows: Sequence[Any], event: str) -> Window:
+    """The window as calendars know it, to be struck off; as the event itself struck it off, if it did."""
+    own = [row for row in rows if row.event == event]
+    return replace(_window((*rows, *own)[-1]), cancelled=True) if rows else _UNKNOWN
 
 
 def _number(rows: Sequence[Any], event: str, window: Window) -> tuple[int, bool]:
@@ -71,13 +105,28 @@ def _number(rows: Sequence[Any], event: str, window: Window) -> tuple[int, bool]
         event: The event; ids sort in the order in which events were accepted.
         window: What it says.
     """
-    before = [row for row in rows if row.event <= event]
-    for row in (*before[-1:], *rows[-1:]):
+    own = [row for row in rows if row.event == event]
+    for row in (*own, *rows[-1:]):
         if _same(row, window):
             return row.sequence, False
-    if len(before) < len(rows):
+    if any(row.event > event for row in rows):
         return -1, False
     return len(rows), True
+
+
+def _before(rows: Sequence[Any], said: Window, told: Collection[str]) -> Window | None:
+    """The window that one with these earlier rows changes or takes away; None if it does neither.
+
+    What nobody was told, because its event was cancelled before it left, is not what they know.
+    """
+    for row in reversed(rows):
+        if row.event in told:
+            return None if row.cancelled or _same(row, said) else _window(row)
+    return None
+
+
+def _window(row: Any) -> Window:
+    return Window(row.starts_at, row.ends_at, cancelled=row.cancelled)
 
 
 def _same(row: Any, window: Window) -> bool:
@@ -95,6 +144,15 @@ def _row(uid: str, number: int, event: str, window: Window) -> dict[str, Any]:
         "ends_at": window.ends_at,
         "cancelled": window.cancelled,
     }
+
+
+async def _told(transaction: AsyncConnection, said_by: Collection[str]) -> Collection[str]:
+    """Which of these events somebody got a mail of, or may yet."""
+    if not said_by:
+        return ()
+    mailed = exists().where(deliveries.c.event == events.c.id, deliveries.c.status.in_(BEGUN), RELEASED)
+    query = select(events.c.id).where(events.c.id.in_(sorted(said_by)), mailed)
+    return set(await transaction.scalars(query))
 
 
 async def _known(transaction: AsyncConnection, uids: Collection[str]) -> Mapping[str, Sequence[Any]]:

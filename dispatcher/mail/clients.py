@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Final
 
@@ -146,6 +146,7 @@ def _properties(name: str) -> tuple[str, ...]:
     return tuple(slug for start in starts for slug in known.get(start, ()))
 
 
+@lru_cache(4096)
 def _shown_by(name: str, value: str) -> tuple[str, ...]:
     found = [slug for slug, search in _patterns() if search(value)]
     found += [slug for slug, (own, wanted) in _marks("declaration") if (own, wanted) == (name, value)]

@@ -64,6 +64,10 @@ class _Look(NamedTuple):
     source: tuple[str, ...]
 
 
+#: For each selector the elements that it matches, with its specificity.
+_Matches = dict[str, list[tuple[tuple[int, int, int], list[Any]]]]
+
+
 class _Weighed(NamedTuple):
     """A declaration with its weight in the cascade, and what it stands in."""
 
@@ -76,13 +80,16 @@ def pairs(document: Any) -> list[Pair]:
     """Every pair of colours that text of the HTML document stands in, each once for every mode."""
     rules = [rule for style in document.iter("style") for rule in _colouring(style.text or "")]
     plain = [rule for rule in rules if not rule.media]
-    found = list(_seen(document, plain, {"light": contrast, "inverted": contrast_inverted}))
+    matches: _Matches = {}
+    found = list(_seen(document, plain, {"light": contrast, "inverted": contrast_inverted}, matches))
     dark = [rule for rule in rules if not rule.media or _DARK_MEDIA.search(rule.media)]
-    found += _seen(document, dark, {"dark": contrast})
+    found += _seen(document, dark, {"dark": contrast}, matches)
     marked = {name: "" for name in ("data-ogsc", "data-ogsb") if name not in document.attrib}
     document.attrib.update(marked)
+    # Only a selector that speaks of attributes can tell the difference.
+    matches = {selector: elements for selector, elements in matches.items() if "[" not in selector}
     try:
-        found += _seen(document, plain, {"dark": contrast})
+        found += _seen(document, plain, {"dark": contrast}, matches)
     finally:
         for name in marked:
             del document.attrib[name]
@@ -109,19 +116,22 @@ def _of_style(style: str) -> tuple[Declaration, ...]:
 
 
 def _seen(
-    document: Any, rules: list[Rule], modes: Mapping[Mode, Callable[[str, str], float]]
+    document: Any,
+    rules: list[Rule],
+    modes: Mapping[Mode, Callable[[str, str], float]],
+    known_matches: _Matches,
 ) -> Iterator[Pair]:
     body = document.find("body")
     if body is None:
         return
-    matched = _matched(document, rules)
+    matched = _matched(document, rules, known_matches)
     card = _card(document)
     looks: dict[Any, _Look] = {None: _Look(*_CANVAS["dark" in modes], True, ())}
     known: set[tuple[str, str, bool]] = set()
     for element in body.iter(etree.Element):
         parent = looks.get(element.getparent()) or looks[None]
         look = looks[element] = _look(element, parent, matched.get(element, []))
-        if look.shown and _texts(element):
+        if look.shown and has_text(element):
             inside = card is not None and _within(element, card)
             if (look.ink, look.ground, inside) not in known:
                 known.add((look.ink, look.ground, inside))
@@ -131,7 +141,7 @@ def _seen(
                     yield Pair(mode, value, look.ink, look.ground, inside, needles)
 
 
-def _texts(element: Any) -> bool:
+def has_text(element: Any) -> bool:
     """Whether text stands directly in it, so that its colours show."""
     return any((text or "").strip() for text in (element.text, *(child.tail for child in element)))
 
@@ -200,14 +210,16 @@ def _within(element: Any, card: Any) -> bool:
     return False
 
 
-def _matched(document: Any, rules: list[Rule]) -> dict[Any, list[_Weighed]]:
-    """For each element the declarations of the rules that match it."""
+def _matched(document: Any, rules: list[Rule], known: _Matches) -> dict[Any, list[_Weighed]]:
+    """For each element the declarations of the rules that match it; what `known` has is not sought again."""
     found: dict[Any, list[_Weighed]] = {}
     for number, rule in enumerate(rules):
         source = (", ".join(rule.selectors), *rule.selectors)
         for selector in rule.selectors:
-            for specificity, path in _compiled(selector):
-                for element in path(document):
+            if selector not in known:
+                known[selector] = [(weight, path(document)) for weight, path in _compiled(selector)]
+            for specificity, elements in known[selector]:
+                for element in elements:
                     weighed = found.setdefault(element, [])
                     for said in rule.declarations:
                         weight = (said.important, False, specificity, number)

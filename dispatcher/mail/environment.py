@@ -5,18 +5,22 @@ What templates may call is in `dispatcher.mail.functions`.
 
 from __future__ import annotations
 
+import difflib
 import re
-import traceback
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound
-from jinja2.exceptions import TemplateSyntaxError
+from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound, Undefined, nodes
+from jinja2.exceptions import TemplateSyntaxError, UndefinedError
 from jinja2.loaders import split_template_path
+from jinja2.meta import find_referenced_templates
 from markupsafe import Markup, escape
 
 from dispatcher.domain.catalogue import Banner
+from dispatcher.domain.window import Window
 from dispatcher.errors import Problem, TemplateInvalid
 from dispatcher.mail.functions import FILTERS, GLOBALS
 from dispatcher.mail.locale import Format
@@ -32,6 +36,7 @@ _FONTS = {
     "zh-Hant": '"Microsoft JhengHei UI", "PingFang TC", "Noto Sans CJK TC", "Segoe UI", sans-serif',
 }
 # premailer fetches an @import even when told not to, and no mail program runs a script.
+_UNKNOWN = re.compile(r"No (filter|test) named '([^']*)'")
 #: What may not stand in a template, and what to do instead.
 _REFUSED = (
     (re.compile(r"@import|<link\b", re.IGNORECASE), "write styles into base.html.j2"),
@@ -49,14 +54,68 @@ _REFUSED = (
 )
 
 
+class Missing(UndefinedError):  # noqa: N818
+    """A template uses something of an object that has no such thing.
+
+    Attributes:
+        obj: The object.
+        name: What it does not have.
+    """
+
+    def __init__(self, obj: Any, name: Any, message: str) -> None:
+        """Keep what is missing of what."""
+        super().__init__(message)
+        self.obj = obj
+        self.name = name
+
+
 class MailEnvironment(Environment):
     """Jinja's environment, in which `fields.items` is the field of that name and faults have a place."""
+
+    def __init__(self, **options: Any) -> None:
+        """Make one.
+
+        Args:
+            options: Jinja's own.
+        """
+        super().__init__(**options)
+        self._named: dict[str, tuple[str, tuple[str, ...]]] = {}
+
+    def references(self, name: str, source: str) -> tuple[str, ...]:
+        """The templates that a template extends, imports or includes; it is read only if it is new here."""
+        known = self._named.get(name)
+        if known is None or known[0] != source:
+            self.parse(source, name)
+        return self._named[name][1]
+
+    def _remedy(self, message: str) -> str:
+        unknown = _UNKNOWN.match(message)
+        known = self.filters if unknown and unknown[1] == "filter" else self.tests
+        close = difflib.get_close_matches(unknown[2], list(known), 1) if unknown else []
+        return f"did you mean {close[0]}?" if close else "mend that line"
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        # To compile a template reads it as well: what it refers to is noted on the way.
+        tree = super()._parse(source, name, filename)
+        if name is not None:
+            found = find_referenced_templates(tree)
+            self._named[name] = source, tuple(sorted(set(filter(None, found))))
+        return tree
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """An item of a mapping before its methods; anything else as Jinja does."""
         if isinstance(obj, Mapping) and attribute in obj:
             return obj[attribute]
-        return super().getattr(obj, attribute)
+        return self._or_missing(super().getattr(obj, attribute), obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """As Jinja does."""
+        return self._or_missing(super().getitem(obj, argument), obj, argument)
+
+    def _or_missing(self, found: Any, obj: Any, name: Any) -> Any:
+        if isinstance(found, Undefined):
+            return self.undefined(obj=obj, name=name, exc=partial(Missing, obj, name))  # type: ignore[arg-type]
+        return found
 
     def get_template(self, name: Any, *args: Any, **kwargs: Any) -> Template:
         """The compiled template `name`.
@@ -69,7 +128,7 @@ class MailEnvironment(Environment):
         except TemplateSyntaxError as error:
             where = f"templates/{error.name}:{error.lineno}"
             what = f"cannot be read: {str(error.message).rstrip('.')}"
-            raise TemplateInvalid(Problem(where, what, "mend that line")) from None
+            raise TemplateInvalid(Problem(where, what, self._remedy(str(error.message)))) from None
         except TemplateNotFound as error:
             fix = "write the file, or correct `template` in catalogue.yaml"
             raise TemplateInvalid(Problem(f"templates/{error.name}", "does not exist", fix)) from None
@@ -146,6 +205,7 @@ def context_for(
         "roles": view.roles,
         "now": view.now,
         "calendar_attached": view.calendar_attached,
+        "moved_from": _span(view.moved_from),
         "banner": _banner(view.banner),
         # Structure, not data: these decide what a mail program makes of the text around them.
         "lang": Markup(texts.language),  # noqa: S704
@@ -157,18 +217,6 @@ def context_for(
         "format": Format(texts.language, view.time_zone),
         "translations": texts,
     }
-
-
-def located(error: Exception, templates: Path) -> Problem:
-    """Where in which template `error` arose, for an error that came out of rendering."""
-    root = templates.resolve()
-    frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if Path(frame.filename).is_relative_to(root)]
-    where = "templates"
-    if inside:
-        name = Path(inside[-1].filename).relative_to(root).as_posix()
-        where = f"templates/{name}:{inside[-1].lineno}"
-    return Problem(where, f"cannot be rendered: {error}")
 
 
 def _refuse(source: str, where: str) -> None:
@@ -184,6 +232,10 @@ def _is_unchanged(file: Path, changed: int) -> bool:
         return file.stat().st_mtime_ns == changed
     except OSError:
         return False
+
+
+def _span(window: Window | None) -> dict[str, datetime] | None:
+    return {"start": window.starts_at, "end": window.ends_at} if window else None
 
 
 def _banner(banner: Banner) -> dict[str, Any]:

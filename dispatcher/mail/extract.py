@@ -109,9 +109,10 @@ def _catalogue(catalogue: Catalogue) -> Iterator[Message]:
 
 def _words_of(key: str, spec: CommunicationType) -> Iterator[tuple[str, str]]:
     yield spec.subject, f"subject of {key}{_meaning(spec, spec.subject)}"
-    if spec.calendar and spec.calendar.cancelled_subject:
-        text = spec.calendar.cancelled_subject
+    if spec.calendar and (text := spec.calendar.cancelled_subject):
         yield text, f"subject of {key} that is cancelled{_meaning(spec, text)}"
+    if spec.calendar and (text := spec.calendar.moved_subject):
+        yield text, f"subject of {key} that has another time than was announced{_meaning(spec, text)}"
     if spec.calendar and spec.calendar.title:
         yield spec.calendar.title, f"calendar entry of {key}{_meaning(spec, spec.calendar.title)}"
     for name, field in spec.fields.items():

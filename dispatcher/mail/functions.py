@@ -1,7 +1,7 @@
 """What a template may call; everything that depends on the reader takes it from the context.
 
 ================= ==============================================================================
-``label('x')``    the translated label of a field
+``label('x')``    the translated label of a field; ``label('x.y')`` that of column y of table x
 ``shown('x')``    a field's value as text, by its kind
 ``window(a, b)``  a window in the reader's zone; `b` may be a duration; ``window_parts(a, b)`` the
                   same in two parts, ``utc(a, b)`` in UTC
@@ -22,14 +22,20 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from jinja2 import pass_context
+from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import Context
 from markupsafe import Markup
 
+from dispatcher.domain.catalogue import Column, FieldSpec
 from dispatcher.domain.said import Said
 from dispatcher.mail.locale import Format
 from dispatcher.mail.subject import cut, shown
-from dispatcher.mail.translations import Translation
+from dispatcher.mail.translations import Translation, to_fill
 from dispatcher.mail.wrap import wrap
+
+
+class NoSuchField(UndefinedError):  # noqa: N818
+    """A function was asked about a field that the type does not have."""
 
 
 def _format(context: Context) -> Format:
@@ -48,24 +54,39 @@ def _filled(context: Context, text: str, variables: Mapping[str, Any]) -> str:
     return text % variables
 
 
+def _spec(context: Context, function: str, key: str) -> FieldSpec:
+    found: FieldSpec | None = context["type"].fields.get(key)
+    if found is None:
+        raise NoSuchField(f"{function}({str(key)!r}) names no field of {context['key']}")
+    return found
+
+
 @pass_context
 def _gettext(context: Context, message: str, /, **variables: Any) -> str:
-    return _filled(context, _texts(context).gettext(message), variables)
+    return _filled(context, to_fill(message, _texts(context).gettext(message)), variables)
 
 
 @pass_context
 def _ngettext(context: Context, one: str, many: str, n: int, /, **variables: Any) -> str:
-    return _filled(context, _texts(context).ngettext(one, many, n), {"num": n, **variables})
+    text = to_fill(one + many, _texts(context).ngettext(one, many, n))
+    return _filled(context, text, {"num": n, **variables})
 
 
 @pass_context
 def _pgettext(context: Context, about: str, message: str, /, **variables: Any) -> str:
-    return _filled(context, _texts(context).pgettext(about, message), variables)
+    return _filled(context, to_fill(message, _texts(context).pgettext(about, message)), variables)
 
 
 @pass_context
 def _label(context: Context, key: str) -> str:
-    return _texts(context).gettext(context["type"].fields[key].label)
+    name, dot, column = key.partition(".")
+    spec: FieldSpec | Column = _spec(context, "label", name)
+    if dot and isinstance(spec, FieldSpec):
+        if column not in spec.columns:
+            there = f"; it has {', '.join(spec.columns)}" if spec.columns else ""
+            raise TemplateRuntimeError(f"label({key!r}) names no column of {name}{there}")
+        spec = spec.columns[column]
+    return _texts(context).gettext(spec.label)
 
 
 @pass_context
@@ -84,7 +105,7 @@ def _foreign(context: Context, value: object) -> Markup:
 
 @pass_context
 def _shown(context: Context, key: str) -> str:
-    spec, value = context["type"].fields[key], context["fields"][key]
+    spec, value = _spec(context, "shown", key), context["fields"][key]
     return shown(spec, value, _format(context), _texts(context))
 
 

@@ -16,8 +16,8 @@ from lxml import etree  # type: ignore[import-untyped]
 from lxml import html as lxml_html
 
 from dispatcher.domain.colour import MIN_CONTRAST
-from dispatcher.mail.clients import used
-from dispatcher.mail.contrast import Mode, Pair, pairs
+from dispatcher.mail.contrast import Mode, Pair
+from dispatcher.mail.skeleton import looks
 
 #: Gmail cuts a mail off at 102 kB; a third of that leaves room for what relays and forwards add.
 MAX_HTML_BYTES: Final = 30_000
@@ -102,8 +102,8 @@ def measure(html: str, message: bytes) -> Measures:
         html: Its HTML, as a reader gets it.
         message: The whole message.
     """
-    document = _parsed(html)
-    return _measured(html, message, pairs(document), sum(len(one.clients) for one in used(document)))
+    seen, features = looks(_parsed(html))
+    return _measured(html, message, seen, sum(len(one.clients) for one in features))
 
 
 def findings(html: str, text: str, message: bytes) -> list[Finding]:
@@ -115,7 +115,7 @@ def findings(html: str, text: str, message: bytes) -> list[Finding]:
         message: The whole message.
     """
     document = _parsed(html)
-    seen, features = pairs(document), used(document)
+    seen, features = looks(document)
     measured = _measured(html, message, seen, sum(len(one.clients) for one in features))
     found = [*_faint(seen), *_too_much(measured), *_structure(document), *_words(document, html, text)]
     for feature in features:

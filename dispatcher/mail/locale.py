@@ -228,7 +228,10 @@ def _zone_name(language: str, zone: str, moment: datetime) -> str:
     name = local.tzname() or ""
     if language != "en":
         name = get_timezone_name(local, width="short", locale=_locale(language))
-    return name if name[:1].isalpha() else _offset(language, local.utcoffset() or timedelta())
+    offset = local.utcoffset() or timedelta()
+    # Babel goes by `dst`, which in Ireland is negative in winter, and calls its summer GMT.
+    untrue = name == "GMT" and bool(offset)
+    return _offset(language, offset) if untrue or not name[:1].isalpha() else name
 
 
 def _offset(language: str, offset: timedelta) -> str:

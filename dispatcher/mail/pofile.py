@@ -112,6 +112,8 @@ def read(file: Path) -> PoFile:
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise _invalid(f"{where}:{line}", "is not UTF-8", "save the file as UTF-8") from None
+    if not any(map(str.strip, lines)):  # an editor empties a file before it writes it
+        raise _invalid(where, "is empty", "write it, or remove it")
     for number, text in enumerate(lines, 1):
         if not _LINE.fullmatch(text.strip()):
             raise _invalid(f"{where}:{number}", f"{text.strip()[:60]!r} is no line of a .po file")

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-from jinja2.exceptions import UndefinedError
-from jinja2.meta import find_referenced_templates
 from markupsafe import Markup
 
 from dispatcher.errors import DispatcherError, Problem, TemplateInvalid
+from dispatcher.mail.amiss import told
 from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content, Invite
-from dispatcher.mail.environment import context_for, html_environment, located, text_environment
+from dispatcher.mail.environment import (
+    MailEnvironment,
+    context_for,
+    html_environment,
+    text_environment,
+)
 from dispatcher.mail.inline import inline
 from dispatcher.mail.shape import Shaper, plain
 from dispatcher.mail.subject import subject
 from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
-
-_QUOTED = re.compile(r"'([^']*)'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class Renderer:
         except DispatcherError:
             raise
         except Exception as error:  # a template can raise whatever Python can
-            raise TemplateInvalid(self._problem(error, context)) from error
+            raise TemplateInvalid(told(error, self._templates, context, self._html.globals)) from error
         return Content(
             subject=subject(view, self._translations),
             html=html,
@@ -99,13 +98,14 @@ class Renderer:
         )
 
     def problems(self) -> Iterator[Problem]:
-        """What keeps any template of the folder from being compiled, those included that no type names."""
+        """What keeps any template of the folder from being compiled, or any translation from being used."""
         for name in self._html.list_templates():
             environment = self._html if name.endswith(".html.j2") else self._text
             try:
                 environment.get_template(name)
             except TemplateInvalid as error:
                 yield from error.problems
+        yield from self._translations.problems()
 
     def _render_html(self, name: str, context: Mapping[str, Any]) -> str:
         file = f"{name}.html.j2"
@@ -134,22 +134,6 @@ class Renderer:
             )
         return known.digest
 
-    def _problem(self, error: Exception, context: Mapping[str, Any]) -> Problem:
-        found = located(error, self._templates)
-        if not isinstance(error, UndefinedError):
-            return found
-        wrong = _QUOTED.findall(str(error))
-        if re.match("'(?:dict|mappingproxy) object' has no", str(error)):
-            names: Iterable[str] = context["fields"]
-            what, fix = f"the fields of {context['key']} are", "; test optional ones with fields.get()"
-        else:
-            names = {*context, *self._html.globals}
-            what, fix = "a template may use", ""
-        listed = ", ".join(sorted(name for name in names if not name.startswith("_")))
-        close = difflib.get_close_matches(wrong[-1], list(names), 1) if wrong else []
-        meant = f"did you mean {close[0]}? " if close else ""
-        return Problem(found.where, found.what, f"{meant}{what} {listed}{fix}")
-
 
 def _invite(view: View, translations: Translations) -> Invite | None:
     if view.entry is None:
@@ -159,7 +143,7 @@ def _invite(view: View, translations: Translations) -> Invite | None:
     return invite(view, translations)
 
 
-def _version(*roots: tuple[Environment, str]) -> _Version:
+def _version(*roots: tuple[MailEnvironment, str]) -> _Version:
     digest, unchanged, seen = hashlib.sha256(), [], set()
     todo = list(roots)
     while todo:
@@ -170,6 +154,5 @@ def _version(*roots: tuple[Environment, str]) -> _Version:
         source, _, is_unchanged = environment.loader.get_source(environment, name)
         digest.update(f"{name}\0{source}\0".encode())
         unchanged.append(is_unchanged or (lambda: True))
-        references = find_referenced_templates(environment.parse(source))
-        todo += [(environment, reference) for reference in sorted(filter(None, references))]
+        todo += [(environment, reference) for reference in environment.references(name, source)]
     return _Version(digest.hexdigest()[:8], tuple(unchanged))

@@ -6,9 +6,13 @@ import re
 from collections.abc import Callable
 from typing import Final, Literal, get_args
 
+from dispatcher.domain.colour import turned_over
+from dispatcher.mail.stylesheet import COLOUR_WORD, colour
+
 Shade = Literal["light", "dark", "inverted", "lightness"]
 #: `inverted` turns every colour into its opposite; `lightness` turns light into dark and keeps the hue, which
-#: is nearer to what mail programs do that make a dark mail of their own.
+#: is nearer to what mail programs do that make a dark mail of their own. Both are the models by which
+#: `dispatcher.domain.colour.contrast_inverted` measures.
 SHADES: Final[tuple[Shade, ...]] = get_args(Shade)
 
 _STYLE = re.compile(r"(<style\b[^>]*>)(.*?)(</style>)", re.IGNORECASE | re.DOTALL)
@@ -20,14 +24,25 @@ _CONTENT = re.compile(r"""(content\s*=\s*["'])[^"']*""", re.IGNORECASE)
 _HEAD_END = re.compile(r"</head\s*>", re.IGNORECASE)
 #: Media features that always hold, and never do; they stand where a condition may go on with `and`.
 _ALWAYS, _NEVER = "(min-width: 0)", "(max-width: 0)"
-_FILTERS = {"inverted": "invert(1)", "lightness": "invert(1) hue-rotate(180deg)"}
+_CANVAS = {
+    "inverted": "background-color: #FFFFFF; filter: invert(1);",
+    # No filter of CSS turns lightness as HSL has it: `hue-rotate` keeps luma. So each colour is written anew.
+    "lightness": "background-color: #000000; color: #FFFFFF;",
+}
+_STYLED = re.compile(r"""(\bstyle\s*=\s*)("[^"<>]*"|'[^'<>]*')""", re.IGNORECASE)
+_PRESENTED = re.compile(r"""(\b(?:bgcolor|color)\s*=\s*["']?)(#?\w+)""", re.IGNORECASE)
+_OPENING = re.compile(r"<[a-z][^<>]*>", re.IGNORECASE)
+_COLOURED = re.compile(
+    r"((?<![\w-])(?:color|background|border|outline)(?:-(?:color|top|bottom|left|right))*\s*:)([^;{}]*)",
+    re.IGNORECASE,
+)
 
 
 def shaded(html: str, shade: Shade) -> str:
     """A copy of `html` that looks the same on every system.
 
     In the `dark` copy the rules under ``@media (prefers-color-scheme: dark)`` hold always, in the others
-    never. The inverting ones are light copies under a filter, as programs without dark rules show them.
+    never. The inverting ones are light copies with other colours, as programs without dark rules show them.
 
     Args:
         html: A whole HTML document.
@@ -37,10 +52,31 @@ def shaded(html: str, shade: Shade) -> str:
     settle = _settled(scheme)
     copy = _STYLE.sub(lambda found: found[1] + settle(found[2]) + found[3], html)
     copy = _TAG.sub(lambda found: _settled_tag(found[0], scheme, settle), copy)
-    if shade not in _FILTERS:
+    if shade not in _CANVAS:
         return copy
-    style = f"<style>html {{ background-color: #FFFFFF; filter: {_FILTERS[shade]}; }}</style>"
+    if shade == "lightness":
+        copy = _STYLE.sub(lambda found: found[1] + _turned(found[2]) + found[3], copy)
+        copy = _OPENING.sub(lambda found: _turned_tag(found[0]), copy)
+    style = f"<style>html {{ {_CANVAS[shade]} }}</style>"
     return _HEAD_END.sub(lambda found: style + found[0], copy, count=1)
+
+
+def _turned(css: str) -> str:
+    """Declarations with every colour as dark as it was light."""
+    return _COLOURED.sub(lambda found: found[1] + COLOUR_WORD.sub(_turned_word, found[2]), css)
+
+
+def _turned_tag(tag: str) -> str:
+    turned = _STYLED.sub(lambda found: found[1] + _turned(found[2]), tag)
+    return _PRESENTED.sub(lambda found: found[1] + COLOUR_WORD.sub(_turned_word, found[2]), turned)
+
+
+def _turned_word(found: re.Match[str]) -> str:
+    known = colour(found[0])
+    if known is None:
+        return found[0]
+    alpha = "" if known.alpha >= 1 else f"{round(known.alpha * 255):02X}"
+    return turned_over(known.code) + alpha
 
 
 def _settled(scheme: str) -> Callable[[str], str]:

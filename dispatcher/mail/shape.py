@@ -24,6 +24,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from dispatcher.errors import EventInvalid, Problem, TemplateInvalid
+from dispatcher.mail.translations import to_fill
 
 #: Where the values of a render are kept in its context; no template can spell this name.
 _VALUES = "<values>"
@@ -123,21 +124,23 @@ class Shaper:
 
         @pass_context
         def gettext(context: Context, text: str, /, **variables: Any) -> Markup:
-            return filled(context, catalog.gettext(text), variables)
+            return filled(context, to_fill(text, catalog.gettext(text)), variables)
 
         @pass_context
         def ngettext(context: Context, one: str, many: str, n: int, /, **variables: Any) -> Markup:
-            return filled(context, catalog.ngettext(one, many, n), {"num": n, **variables})
+            text = to_fill(one + many, catalog.ngettext(one, many, n))
+            return filled(context, text, {"num": n, **variables})
 
         @pass_context
         def pgettext(context: Context, about: str, text: str, /, **variables: Any) -> Markup:
-            return filled(context, catalog.pgettext(about, text), {"context": about, **variables})
+            found = to_fill(text, catalog.pgettext(about, text))
+            return filled(context, found, {"context": about, **variables})
 
         @pass_context
         def npgettext(
             context: Context, about: str, one: str, many: str, n: int, /, **variables: Any
         ) -> Markup:
-            text = catalog.npgettext(about, one, many, n)
+            text = to_fill(one + many, catalog.npgettext(about, one, many, n))
             return filled(context, text, {"context": about, "num": n, **variables})
 
         return {"gettext": gettext, "ngettext": ngettext, "pgettext": pgettext, "npgettext": npgettext}
@@ -166,7 +169,7 @@ class Shaper:
         pieces = self._token.split(html)
         parts, indexes = tuple(pieces[::2]), [int(index) for index in pieces[1::2]]
         ends = [match.start() for match in self._token.finditer(html)]
-        return Shape(parts, tuple((n, _place(html[:end])) for n, end in zip(indexes, ends, strict=True)))
+        return Shape(parts, tuple((n, _place(html, end)) for n, end in zip(indexes, ends, strict=True)))
 
     def _check(self, text: str, where: str, why: str) -> None:
         if len(self._harmed.findall(text)) != len(self._token.findall(text)):
@@ -190,12 +193,15 @@ def plain(value: Any) -> str:
     return _UNPRINTABLE.sub("\ufffd", _BREAK.sub("\n", str(value)))
 
 
-def _place(before: str) -> Place:
-    """Where a value stands that `before`, the HTML up to it, leads to."""
-    if url := _URL_ATTRIBUTE.search(before[-2000:]):
+def _place(html: str, end: int) -> Place:
+    """Where a value stands that begins at character `end` of the HTML."""
+    # Neither pattern reaches over a bracket, so what stands before the last one need not be searched.
+    start = max(html.rfind("<", 0, end), html.rfind(">", 0, end)) + 1
+    before = html[max(start, end - 2000) : end]
+    if url := _URL_ATTRIBUTE.search(before):
         return Place.URL if url[1] else Place.LINK
-    in_element = before.rfind("<style") > before.rfind("</style")
-    return Place.STYLE if in_element or _STYLE_ATTRIBUTE.search(before[-2000:]) else Place.TEXT
+    in_element = html.rfind("<style", 0, end) > html.rfind("</style", 0, end)
+    return Place.STYLE if in_element or _STYLE_ATTRIBUTE.search(before) else Place.TEXT
 
 
 def _link(value: str) -> str:

@@ -17,7 +17,8 @@ from dispatcher.mail.inline import CSSUTILS
 
 _CHANNELS = re.compile(r"rgba?\(([^()]*)\)")
 _HEX = re.compile(r"#(?:[0-9a-f]{3,4}|[0-9a-f]{6}|[0-9a-f]{8})")
-_COLOUR_WORD = re.compile(r"#[0-9a-f]{3,8}\b|rgba?\([^()]*\)|[a-z]+", re.IGNORECASE)
+#: What may be a colour in a value.
+COLOUR_WORD = re.compile(r"#[0-9a-f]{3,8}\b|rgba?\([^()]*\)|[a-z]+", re.IGNORECASE)
 _IMPORTANT = re.compile(r"\s*!\s*important\s*$", re.IGNORECASE)
 #: Style sheets kept; the shipped templates have one for each banner and colour.
 _SHEETS = 64
@@ -115,7 +116,7 @@ def background(name: str, value: str) -> Colour | None:
         return colour(value)
     if name != "background":
         return None
-    return next(filter(None, map(colour, _COLOUR_WORD.findall(value))), None)
+    return next(filter(None, map(colour, COLOUR_WORD.findall(value))), None)
 
 
 def _of_channels(parts: list[str]) -> Colour | None:

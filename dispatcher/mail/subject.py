@@ -26,6 +26,8 @@ def subject(view: View, translations: Translations) -> str:
     calendar = view.type.calendar
     if calendar and calendar.cancelled_subject and view.fields.get(calendar.cancelled or ""):
         return titled(calendar.cancelled_subject, view, translations)
+    if calendar and calendar.moved_subject and view.moved_from:
+        return titled(calendar.moved_subject, view, translations)
     return titled(view.type.subject, view, translations)
 
 

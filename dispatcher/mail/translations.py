@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gettext
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from dispatcher.domain.language import DEFAULT
 from dispatcher.errors import Problem, TemplateInvalid
 from dispatcher.mail import pofile
-from dispatcher.mail.pofile import PoFile
-from dispatcher.mail.wanting import breaking
+from dispatcher.mail.pofile import Entry, PoFile
+from dispatcher.mail.wanting import unfit
 
 _Stamp = tuple[int, int] | None
+
+_log = logging.getLogger(__name__)
 
 
 class Translation(gettext.GNUTranslations):
@@ -24,9 +28,6 @@ class Translation(gettext.GNUTranslations):
     Args:
         language: Likewise.
         files: Where they are looked for; the first that has a text counts.
-
-    Raises:
-        TemplateInvalid: A translation asks for a value that the English text has not.
     """
 
     def __init__(self, language: str = DEFAULT, files: Iterable[PoFile] = ()) -> None:
@@ -35,26 +36,25 @@ class Translation(gettext.GNUTranslations):
         self.plural = gettext.c2py(pofile.plural_rule(language))
         self._catalog: dict[str | tuple[str, int], str] = {}
         for file in reversed(tuple(files)):
-            self._add(file)
+            for entry in file.entries.values():
+                self._add(entry)
 
-    def _add(self, file: PoFile) -> None:
-        for entry in file.entries.values():
-            if not entry.translated:
-                continue
-            if what := breaking(entry):
-                fix = "correct the translation; `dispatcher locales --check` shows all that are wrong"
-                raise TemplateInvalid(Problem(f"{file.where}:{entry.line}", what, fix))
-            key = f"{entry.context}\x04{entry.text}" if entry.context else entry.text
-            if entry.plural:
-                self._catalog |= {(key, number): form for number, form in enumerate(entry.forms)}
-            else:
-                self._catalog[key] = entry.forms[0]
+    def _add(self, entry: Entry) -> None:
+        if not entry.translated:
+            return
+        key = f"{entry.context}\x04{entry.text}" if entry.context else entry.text
+        if entry.plural:
+            self._catalog |= {(key, number): form for number, form in enumerate(entry.forms)}
+        else:
+            self._catalog[key] = entry.forms[0]
 
 
 class Translations:
     """Every language's texts; threads may share one.
 
-    A file is read when its language is first asked for, and again when it has changed on disk.
+    A file is read when its language is first asked for, and again when it has changed on disk. What is wrong
+    with one never keeps a mail back: of a file that cannot be read the last version that could be stays in
+    force, and a translation whose placeholders do not fit counts as none. Each is logged once.
 
     Args:
         root: The project's root; its ``locales/<language>/LC_MESSAGES/messages.po`` come first.
@@ -64,23 +64,54 @@ class Translations:
 
     def __init__(self, root: Path, shipped: Path | None = None) -> None:
         self._folders = tuple(dict.fromkeys(folder for folder in (root / "locales", shipped) if folder))
+        self._files: dict[Path, tuple[_Stamp, PoFile | None]] = {}
         self._found: dict[str, tuple[tuple[_Stamp, ...], Translation]] = {}
 
     def find(self, language: str) -> Translation:
-        """The texts in `language`; the untranslated English ones where there is no file.
-
-        Raises:
-            TemplateInvalid: A file cannot be read, is no file of translations, or would break a mail.
-        """
+        """The texts in `language`; the untranslated English ones where there is no file."""
         files = [pofile.file_of(folder, language) for folder in self._folders]
         stamps = tuple(map(_stamp, files))
         known = self._found.get(language)
         if known is not None and known[0] == stamps:
             return known[1]
-        there = [_read(file) for file, stamp in zip(files, stamps, strict=True) if stamp]
+        read = [self._kept(file, stamp) for file, stamp in zip(files, stamps, strict=True)]
+        there = [file for file in read if file]
         found = Translation(language, there) if there else Translation()
         self._found[language] = stamps, found
         return found
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the files as they are now; whatever it is, mails are sent without it."""
+        for language in pofile.PLURALS:
+            for folder in self._folders:
+                file = pofile.file_of(folder, language)
+                if _stamp(file):
+                    yield from _read(file)[1]
+
+    def _kept(self, file: Path, stamp: _Stamp) -> PoFile | None:
+        """What `file` says, or said when it last could be read; None if it is gone, or never could be."""
+        known = self._files.get(file, (None, None))
+        if known[0] == stamp:
+            return known[1]
+        found = None
+        if stamp:
+            found, problems = _read(file)
+            instead = "the English text stands in for it"
+            if not found:
+                found = known[1]
+                instead = f"{'what it said before' if found else 'what came with the program'} stays in force"
+            for problem in problems:
+                _log.warning("%s %s.", problem, f"Until then {instead}")
+        self._files[file] = stamp, found
+        return found
+
+
+def to_fill(message: str, text: str) -> str:
+    """A translation of `message` that values are put into with ``%``.
+
+    Where the English text has no placeholder, a percent sign in the translation is one and nothing else.
+    """
+    return text if "%" in message else text.replace("%", "%%")
 
 
 def _stamp(file: Path) -> _Stamp:
@@ -91,11 +122,15 @@ def _stamp(file: Path) -> _Stamp:
     return status.st_mtime_ns, status.st_size
 
 
-def _read(file: Path) -> PoFile:
+def _read(file: Path) -> tuple[PoFile | None, tuple[Problem, ...]]:
+    """What may be used of a file, if it can be read, and what is wrong with it."""
     try:
-        return pofile.read(file)
+        read = pofile.read(file)
+    except TemplateInvalid as error:
+        return None, error.problems
     except OSError as error:
         what = f"cannot be read: {(error.strerror or str(error)).lower()}"
-        raise TemplateInvalid(
-            Problem(pofile.called(file), what, "see to it that this user may read it")
-        ) from None
+        return None, (Problem(pofile.called(file), what, "see to it that this user may read it"),)
+    faults = {key: list(unfit(entry, read.where)) for key, entry in read.entries.items() if entry.translated}
+    fit = {key: entry for key, entry in read.entries.items() if not faults.get(key)}
+    return replace(read, entries=fit), tuple(problem for found in faults.values() for problem in found)

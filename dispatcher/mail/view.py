@@ -9,7 +9,7 @@ from typing import Any
 
 from dispatcher.domain.catalogue import Banner, CommunicationType, Sender, Service
 from dispatcher.domain.instance import Instance
-from dispatcher.domain.window import Entry
+from dispatcher.domain.window import Entry, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class View:
             ``partners``, ``contact``, ``thread``.
         now: When the mail is rendered; aware.
         entry: The window that the mail brings for calendars, if it brings one.
+        moved_from: The window as its reader knows it, if the mail says that it is another time.
     """
 
     key: str
@@ -41,6 +42,7 @@ class View:
     roles: tuple[str, ...]
     now: datetime
     entry: Entry | None = None
+    moved_from: Window | None = None
 
     @property
     def calendar_attached(self) -> bool:

@@ -75,6 +75,8 @@ class ChoicePage:
 
         async def act(chooser: Chooser) -> Response:
             if any((name.lower(), value.strip().lower()) == _ONE_CLICK for name, value in fields):
+                if not self._choices.may_stop(chooser):
+                    return await self._standing(chooser)  # which names what is mandatory, and whom to ask
                 await self._choices.stop(chooser)
                 return stopped_page(self._pages, self._catalogue, chooser)
             if ("save", "choices") not in fields:

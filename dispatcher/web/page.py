@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from dispatcher.domain.catalogue import Banner, Catalogue
 from dispatcher.domain.language import DEFAULT, LANGUAGES
-from dispatcher.errors import ServiceUnreachable, TemplateInvalid
+from dispatcher.errors import ServiceUnreachable
 from dispatcher.mail.functions import GLOBALS
 from dispatcher.mail.translations import Translation, Translations
 
@@ -41,11 +41,7 @@ class Pages:
 
     def texts(self, language: str) -> Translation:
         """The words of one of the nine languages; the English ones where those cannot be had."""
-        try:
-            return self._translations.find(language)
-        except TemplateInvalid as error:
-            _log.error("%s", error)
-            return Translation()
+        return self._translations.find(language)
 
     def answer(
         self,

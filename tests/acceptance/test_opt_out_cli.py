@@ -106,6 +106,8 @@ class TestSuppressions:
         assert desk.run("suppressions", "lift", ADMIN, NEWS)[0] == 0
         code, _, said = desk.run("suppressions", "lift", ADMIN)
         assert (code, "has not opted out" in said) == (2, True)
+        code, _, said = desk.run("suppressions", "lift", ADMIN, f"{NEWS}s")
+        assert (code, f"Did you mean {NEWS}?" in said) == (2, True)
         assert ADMIN in desk.run("suppressions", "list", "--type", NEWS)[1]
         assert "no such opt-outs" in desk.run("suppressions", "--address", "x@y.example")[2]
 
@@ -123,6 +125,31 @@ class TestSuppressions:
 
         assert code == 2
         assert words in said
+
+
+class TestLinks:
+    def test_a_new_key_signs_and_the_old_one_stays(self, desk: Desk) -> None:
+        """It says which key signs from now on; the ledger keeps the older ones, for links of older mails."""
+        keys: list[str] = []
+
+        async def look(ledger: Ledger) -> None:
+            keys.append((await ledger.link_keys.newest()).id)
+            assert len(await ledger.link_keys.all()) == len(keys)
+
+        desk.lay(look)
+        code, _, said = desk.run("links", "rotate")
+        desk.lay(look)
+
+        assert code == 0
+        assert "Key 2 signs the links of mails from now on. Links of older mails go on working." in said
+        assert keys == ["1", "2"]
+
+    def test_without_a_ledger_there_is_nothing_to_change(self, desk: Desk) -> None:
+        """No ledger is made for it."""
+        code, _, said = desk.run("links", "rotate")
+
+        assert code == 2
+        assert said
 
 
 class TestWho:

@@ -15,6 +15,9 @@ from program import dispatcher, staying
 from dispatcher.mail.translations import Translations
 from dispatcher.smtp.catcher import CaughtMail, caught
 
+# The program is started once a type: on a machine with other things to do that takes minutes.
+pytestmark = pytest.mark.timeout(300)
+
 ADMINS = {"admin@contoso.example", "oncall@contoso.example", "root@contoso.example"}
 NEWS, OPS = "news@contoso.example", "ops@contoso.example"
 USER, PARTNER = "everyone@contoso.example", "partner@fabrikam.example"

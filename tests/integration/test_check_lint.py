@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -52,6 +53,42 @@ def test_a_template_that_loops_for_ever_is_named(root: Path) -> None:
 
     assert done.code == 2
     assert done.out.startswith("templates/awareness.html.j2:5: a mail is not done after 2 seconds of work.")
+
+
+@pytest.mark.parametrize("command", ["render", "gallery"])
+def test_what_writes_mails_comes_to_an_end_as_well(root: Path, tmp_path: Path, command: str) -> None:
+    """`render` and `gallery` name the line of a template that loops for ever."""
+    put(root, "endless-loop")
+    which = ("general-awareness",) if command == "render" else ("--type", "general-awareness")
+    done = dispatcher(root, command, *which, "--out", str(tmp_path / "out"))
+
+    assert done.code == 2
+    assert "templates/awareness.html.j2:5: a mail is not done after 2 seconds of work." in done.err
+
+
+def test_only_the_types_that_are_asked_for_are_looked_at(tmp_path: Path) -> None:
+    """`--type` leaves out the mails of the others; a type that is not there is told."""
+    root = small_root(tmp_path / "root", "general-awareness", "planned-maintenance")
+    put(root, "faint-text")
+    done = dispatcher(root, "check", "--type", "planned-maintenance", **PUBLIC)
+    unknown = dispatcher(root, "check", "--type", "planned-maintenanc", **PUBLIC)
+
+    assert (done.code, unknown.code) == (0, 2)
+    assert "1 type, 1 instances." in done.err
+    assert "Did you mean planned-maintenance?" in unknown.err
+
+
+def test_sentences_outside_of_translations_are_told(root: Path) -> None:
+    """What a template says by itself is English for everybody."""
+    template = root / "templates" / "awareness.html.j2"
+    text = template.read_text(encoding="utf-8")
+    template.write_text(
+        text.replace("{% block content %}", "{% block content %}<p>Net.</p>"), encoding="utf-8"
+    )
+    done = dispatcher(root, "check", **PUBLIC)
+
+    assert done.code == 0
+    assert re.search(r"Warning: templates/awareness\.html\.j2:\d+: 'Net\.' is English for every", done.err)
 
 
 def test_without_a_public_address_optional_types_are_named(root: Path) -> None:

@@ -313,3 +313,18 @@ async def test_ends_that_wait_for_their_incident_do_not_block_others(way: Way) -
     await way.expand(EVERY)
 
     assert (await way.ledger.events.get(behind)).status is EventStatus.EXPANDED
+
+
+async def test_an_event_with_a_field_that_this_worker_does_not_know_waits(way: Way) -> None:
+    """A worker with last week's catalogue must not announce work whose event says that it is off."""
+    event = await way.accept("planned-maintenance", cancelled=True)
+    spec = way.catalogue.types["planned-maintenance"]
+    older = spec.model_copy(update={"fields": {k: v for k, v in spec.fields.items() if k != "cancelled"}})
+    types = way.catalogue.types | {"planned-maintenance": older}
+    way.expand._catalogue = way.catalogue.model_copy(update={"types": types})
+    await way.expand(event)
+
+    found = await way.ledger.events.get(event)
+    assert found.status == "accepted"
+    assert "field cancelled of type planned-maintenance is not in the catalogue" in found.reason
+    assert await way.rows(event) == []

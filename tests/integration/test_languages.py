@@ -164,7 +164,7 @@ def test_the_command_brings_a_root_up_to_date(own: Path) -> None:
     again = dispatcher(own, "locales", "--check")
 
     assert "de/LC_MESSAGES/messages.po" not in again.out
-    assert "ja/LC_MESSAGES/messages.po" in again.out
+    assert "'Spring cleaning' is not translated, likewise in fr, it, ja, pt" in again.out
     out = own / "mails"
     assert dispatcher(own, "render", "planned-maintenance", "--language", "de", "--out", str(out)).code == 0
     assert "Frühjahrsputz" in (out / "planned-maintenance.de.txt").read_text(encoding="utf-8")
@@ -180,13 +180,53 @@ def test_a_root_without_translations_gets_them(own: Path) -> None:
     assert german.read_text(encoding="utf-8") == before
 
 
-def test_a_broken_file_is_told_and_no_traceback_is_shown(own: Path) -> None:
-    """The command and `check` name file and line of what is no translation."""
-    german = pofile.file_of(own / "locales", "de")
-    with german.open("a", encoding="utf-8") as file:
-        file.write("\n<<<<<<< mine\n")
-    line = german.read_text(encoding="utf-8").count("\n")
-    done = dispatcher(own, "locales", "--check")
+def test_broken_files_are_told_and_no_traceback_is_shown(own: Path) -> None:
+    """The command and `check` name file and line of what is no translation, in every language at once."""
+    where = []
+    for language in ("de", "ja"):
+        file = pofile.file_of(own / "locales", language)
+        with file.open("a", encoding="utf-8") as open_file:
+            open_file.write("\n<<<<<<< mine\n")
+        line = file.read_text(encoding="utf-8").count("\n")
+        where.append(f"locales/{language}/LC_MESSAGES/messages.po:{line}")
+    before = file.read_bytes()
+    for done in (dispatcher(own, "locales", "--check"), dispatcher(own, "locales"), dispatcher(own, "check")):
+        assert done.code == 2
+        for place in where:
+            assert (done.out + done.err).count(f"{place}: '<<<<<<< mine' is no line of a .po file") == 1
+    assert file.read_bytes() == before
 
-    assert done.code == 2
-    assert f"locales/de/LC_MESSAGES/messages.po:{line}: '<<<<<<< mine' is no line of a .po file" in done.err
+
+def test_translations_that_do_not_fit_are_told(own: Path) -> None:
+    """A lost, an invented placeholder and a stray percent sign are errors of both commands, with the line."""
+    file = pofile.file_of(own / "locales", "de")
+    text = file.read_text(encoding="utf-8")
+    harmed = {
+        'msgid "Duration"': ("Dauer (100 % genau)", "has a %, which the English text has not"),
+        'msgid "Cancelled: planned maintenance on {start}: {instance}"': (
+            "Abgesagt am {anfang}: {instance}",
+            "has lost {start}",
+        ),
+        'msgid "Planned maintenance: {instance}"': ("Wartung", "has lost {instance}"),
+    }
+    for msgid, (bad, _) in harmed.items():
+        text = re.sub(rf"({re.escape(msgid)}\nmsgstr ).*", rf'\1"{bad}"', text)
+    file.write_text(text, encoding="utf-8")
+    lines = text.split("\n")
+    for done in (dispatcher(own, "locales", "--check"), dispatcher(own, "check")):
+        assert done.code == 2
+        for msgid, (bad, what) in harmed.items():
+            line = lines.index(msgid) + 1
+            told = f"locales/de/LC_MESSAGES/messages.po:{line}: {bad!r} {what}"
+            assert (done.out + done.err).count(told) == 1
+
+
+def test_a_broken_file_costs_no_mail(own: Path) -> None:
+    """What renders mails goes on with the texts that came with the program, and says what is wrong."""
+    pofile.file_of(own / "locales", "de").write_text("<<<<<<< mine\n", encoding="utf-8")
+    out = own / "mails"
+    done = dispatcher(own, "render", "planned-maintenance", "--language", "de", "--out", str(out))
+
+    assert done.code == 0
+    assert "locales/de/LC_MESSAGES/messages.po:1: '<<<<<<< mine' is no line" in done.err
+    assert "Wartung" in (out / "planned-maintenance.de.txt").read_text(encoding="utf-8")

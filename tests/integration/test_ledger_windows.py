@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy import select
 from dispatcher.domain.window import Window
 from dispatcher.ledger import Ledger
 from dispatcher.ledger.schema import windows
+from dispatcher.ledger.windows import Change
 
 START = datetime(2027, 3, 20, 21, 0, tzinfo=UTC)
 FIRST = Window(START, START + timedelta(hours=4))
@@ -30,8 +32,13 @@ async def accepted(ledger: Ledger, clock: Clock, number: int) -> list[str]:
     return ids
 
 
-async def said(ledger: Ledger, event: str, window: Window, uid: str = "w1") -> int | None:
-    return (await ledger.windows.advance(event, window, [uid])).get(uid)
+async def told(ledger: Ledger, event: str, window: Window | None) -> Change | None:
+    return (await ledger.windows.advance(event, window, ["w1"])).get("w1")
+
+
+async def said(ledger: Ledger, event: str, window: Window | None) -> int | None:
+    change = await told(ledger, event, window)
+    return change.number if change else None
 
 
 async def test_every_change_has_the_next_number(ledger: Ledger, clock: Clock) -> None:
@@ -43,14 +50,56 @@ async def test_every_change_has_the_next_number(ledger: Ledger, clock: Clock) ->
     assert numbers == [0, 1, 1, 2, 3, 3, 4]
 
 
-async def test_an_event_that_is_expanded_again_says_the_same_number(ledger: Ledger, clock: Clock) -> None:
-    """Whatever was said since, an event keeps its number, also one that changed nothing."""
-    first, repeat, moved = await accepted(ledger, clock, 3)
-    spoken = [(first, FIRST), (repeat, FIRST), (moved, MOVED)]
-    once = [await said(ledger, event, window) for event, window in spoken]
-    again = [await said(ledger, event, window) for event, window in spoken]
+async def test_an_event_that_is_expanded_again_says_the_same(ledger: Ledger, clock: Clock) -> None:
+    """Whatever was said since, an event that changed a window keeps its number."""
+    events = await accepted(ledger, clock, 4)
+    spoken = list(zip(events, [FIRST, MOVED, None, LONGER], strict=True))
+    once = [await told(ledger, event, window) for event, window in spoken]
+    again = [await told(ledger, event, window) for event, window in spoken]
 
-    assert once == again == [0, 0, 1]
+    assert (
+        once
+        == again
+        == [
+            Change(0, FIRST),
+            Change(1, MOVED),
+            Change(2, replace(MOVED, cancelled=True)),
+            Change(3, LONGER),
+        ]
+    )
+
+
+async def test_a_repeat_that_was_overtaken_brings_nothing(ledger: Ledger, clock: Clock) -> None:
+    """A reminder of dates that have moved since has no number, whether it had one before or not."""
+    first, repeat, late, moved, after = await accepted(ledger, clock, 5)
+    spoken = [(first, FIRST), (repeat, FIRST), (moved, MOVED), (late, FIRST), (repeat, FIRST), (after, MOVED)]
+
+    assert [await said(ledger, *one) for one in spoken] == [0, 0, 1, None, None, 1]
+
+
+async def test_a_window_whose_end_nobody_knows_any_more_is_struck_off(ledger: Ledger, clock: Clock) -> None:
+    """Calendars are told to drop what they know, once; what is known later is announced anew."""
+    events = await accepted(ledger, clock, 5)
+    spoken = zip(events, [FIRST, None, None, OFF, MOVED], strict=True)
+    gone = replace(FIRST, cancelled=True)
+
+    assert [await told(ledger, *one) for one in spoken] == [
+        Change(0, FIRST),
+        Change(1, gone),
+        Change(1, gone),
+        Change(1, OFF),
+        Change(2, MOVED),
+    ]
+
+
+async def test_what_has_no_end_yet_strikes_nothing_off(ledger: Ledger, clock: Clock) -> None:
+    """An open end that nothing announced has no number, and nor has an announcement that it overtook."""
+    announced, opened, again, closed = await accepted(ledger, clock, 4)
+
+    assert await told(ledger, opened, None) is None
+    assert await told(ledger, announced, FIRST) is None
+    assert await told(ledger, again, None) is None
+    assert await told(ledger, closed, FIRST) == Change(1, FIRST)
 
 
 async def test_what_was_never_announced_is_not_cancelled(ledger: Ledger, clock: Clock) -> None:
@@ -89,7 +138,10 @@ async def test_windows_are_apart(ledger: Ledger, clock: Clock) -> None:
     one, both = await accepted(ledger, clock, 2)
     await ledger.windows.advance(one, FIRST, ["w1"])
 
-    assert await ledger.windows.advance(both, MOVED, ["w2", "w1"]) == {"w1": 1, "w2": 0}
+    assert await ledger.windows.advance(both, MOVED, ["w2", "w1"]) == {
+        "w1": Change(1, MOVED),
+        "w2": Change(0, MOVED),
+    }
     assert await ledger.windows.advance(both, MOVED, []) == {}
 
 
@@ -114,9 +166,9 @@ async def test_changes_side_by_side_never_share_a_number(ledger: Ledger, clock: 
         history = [row for row in rows if row.uid == uid]
         assert [row.sequence for row in history] == list(range(len(history)))
         assert [row.event for row in history] == sorted(row.event for row in history)
-    for event, numbers in zip(events, found, strict=True):
+    for event, changes in zip(events, found, strict=True):
         kept = {row.uid: row.sequence for row in rows if row.event == event}
-        assert dict(numbers) == kept
+        assert {uid: change.number for uid, change in changes.items()} == kept
     assert {row.event for row in rows if row.uid == "w39"} >= {events[-1]}
 
 
@@ -130,9 +182,10 @@ async def test_ten_thousand_windows_move_together(ledger: Ledger, clock: Clock) 
         statements.append(given[2])
 
     sqlalchemy_event.listen(ledger.database.engine.sync_engine, "before_cursor_execute", note)
-    numbers = await ledger.windows.advance(first, FIRST, uids)
+    told = await ledger.windows.advance(first, FIRST, uids)
     again = await ledger.windows.advance(moved, MOVED, uids)
 
-    assert (set(numbers.values()), set(again.values())) == ({0}, {1})
-    assert len(numbers) == len(again) == len(uids)
+    assert set(told.values()) == {Change(0, FIRST)}
+    assert set(again.values()) == {Change(1, MOVED)}
+    assert len(told) == len(again) == len(uids)
     assert len(statements) < 60

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import signal
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-from program import PROJECT
+from program import PROJECT, started
 
 from dispatcher import environment
 from dispatcher.cli.preview_site import create_site
@@ -153,6 +155,16 @@ async def test_a_broken_template_is_told_and_a_mended_one_shown(preview: Running
     assert mended.status_code == 200
 
 
+async def test_a_template_that_loops_for_ever_is_told(preview: Running) -> None:
+    """The page says in which line, and other pages go on."""
+    loop = "{% block content %}{% for n in range(10000000000) %}{% endfor %}"
+    preview.edit("templates/maintenance.html.j2", "{% block content %}", loop)
+    page, index = await preview.get(PAGE), await preview.get("/index.html")
+
+    assert (page.status_code, index.status_code) == (500, 200)
+    assert re.search(r"<code>templates/maintenance\.html\.j2:\d+</code> a mail is not done after", page.text)
+
+
 async def test_a_broken_catalogue_is_told(preview: Running) -> None:
     """Every page says what is wrong with it, where, and what would be right."""
     preview.edit("catalogue.yaml", "lane: urgent", "lane: soon")
@@ -179,6 +191,27 @@ async def test_no_name_of_elsewhere_leads_to_the_preview(preview: Running) -> No
     """A page of the web that reaches this machine by a name of its own is refused."""
     assert (await preview.get("/index.html", Host="evil.example")).status_code == 400
     assert (await preview.get("/index.html", Host="localhost:1")).status_code == 200
+
+
+def test_ctrl_c_ends_it_while_a_template_loops(own_root: Path) -> None:
+    """The page that is being rendered is answered, and the process ends by itself."""
+    template = own_root / "templates" / "maintenance.html.j2"
+    loop = "{% block content %}{% for n in range(10000000000) %}{% endfor %}"
+    template.write_text(template.read_text("utf-8").replace("{% block content %}", loop), encoding="utf-8")
+    process = started(own_root, "preview", "--type", "planned-maintenance")
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        with ThreadPoolExecutor() as browser:
+            answer = browser.submit(httpx.get, f"{url}{PAGE}", timeout=SECONDS)
+            # Once the index is answered, the page before it is on its way.
+            httpx.get(f"{url}/index.html", timeout=SECONDS)
+            process.send_signal(signal.SIGINT)
+            code = process.wait(SECONDS)
+        assert (code, answer.result().status_code) == (0, 500)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 async def test_browsers_that_wait_do_not_hold_up_the_end(preview: Running) -> None:

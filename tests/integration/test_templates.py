@@ -17,7 +17,7 @@ from dispatcher.domain import fields
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.language import LANGUAGES
-from dispatcher.domain.window import Entry, window_of
+from dispatcher.domain.window import Entry, Window, window_of
 from dispatcher.mail.environment import context_for, html_environment, text_environment
 from dispatcher.mail.inline import inline
 from dispatcher.mail.subject import SUBJECT_LENGTH, subject
@@ -191,6 +191,31 @@ def test_the_preheader_is_a_short_sentence(key: str, language: str) -> None:
     assert not words.endswith("…")
 
 
+PREHEADERS: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("planned-maintenance", {}, "You may be signed out once."),
+    ("planned-maintenance", {"impact": None}, "The maintenance window is 4 hours long."),
+    ("planned-maintenance", {"impact": "No " * 40 + "end."}, "The maintenance window is 4 hours long."),
+    ("planned-maintenance", {"cancelled": True}, "The work will not take place."),
+    (
+        "support-case-received",
+        {},
+        "A support engineer will start work on your case in less than 4 hours.",
+    ),
+    ("support-case-received", {"plan": None}, "This mail says when to expect our first response."),
+    ("support-case-resolved", {}, "A number series had run out."),
+)
+
+
+@pytest.mark.parametrize(("key", "given", "words"), PREHEADERS)
+def test_the_preheader_says_what_concerns_the_reader(key: str, given: dict[str, Any], words: str) -> None:
+    """It is upstream's own first sentence where that is short enough, and never a piece of one."""
+    html, _ = bodies(view_of(key, **given))
+    found = re.search(r'<div class="preheader">(.*?)</div>', html, re.DOTALL)
+
+    assert found
+    assert Outline(found[0]).text == words
+
+
 @pytest.mark.parametrize("key", TYPES)
 def test_the_inlined_page_is_small(key: str) -> None:
     """A mail has at most 30,000 bytes of HTML and 8,000 of styles, in the longest font stack too."""
@@ -231,7 +256,8 @@ def test_every_field_is_shown_in_both_bodies(key: str) -> None:
     for name, field in spec.fields.items():
         # `update` is an id for machines.
         if field.kind in shown and name in given and name != "update":
-            first = " ".join(given[name].split("\n\n")[0].split())
+            said = given[name]["en"] if isinstance(given[name], dict) else given[name]
+            first = " ".join(said.split("\n\n")[0].split())
             assert first in (html if field.kind == "url" else page.text), name
             assert first in lines, name
 
@@ -242,7 +268,7 @@ def test_event_data_cannot_become_markup() -> None:
     html, text = bodies(view_of("planned-maintenance", summary=evil, impact=evil, action=evil, details=evil))
 
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 4
+    assert html.count("&lt;script&gt;") == 5  # the preheader says what will be noticed, too
     assert text.count(evil) == 4
 
 
@@ -261,12 +287,13 @@ def test_a_window_is_in_the_readers_time_with_utc_beside_it() -> None:
 
 def test_what_upstream_said_in_another_language_is_marked() -> None:
     """In a German mail what upstream said in English is marked, and what it said in German is not."""
+    given = {"summary": "Storage moves", "impact": "You may be signed out.", "details": None}
     action = {"en": "Save.", "de": "Speichern."}
-    html, _ = bodies(view_of("planned-maintenance", language="de", action=action))
+    html, _ = bodies(view_of("planned-maintenance", language="de", action=action, **given))
 
     assert '<html lang="de"' in html
-    assert '<h1><span lang="en">Storage of the database servers is replaced</span></h1>' in html
-    assert '<p class="text" lang="en">You may be signed out once.' in html
+    assert '<h1><span lang="en">Storage moves</span></h1>' in html
+    assert '<p class="text" lang="en">You may be signed out.' in html
     assert '<p class="text">Speichern.</p>' in html
     assert html.count('lang="de"') == 2
     assert sample("planned-maintenance")[0].count("lang=") == 2
@@ -300,6 +327,9 @@ HEADINGS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("update-succeeded", {}, "Version 10.0 is installed"),
     ("planned-maintenance", {"cancelled": True}, "The planned maintenance is cancelled"),
     ("unplanned-maintenance", {"cancelled": True}, "The unplanned maintenance is cancelled"),
+    ("service-incident", {}, "Incident INC-20417 is resolved"),
+    ("major-service-incident", {}, "Sign-in fails for many users"),
+    ("major-service-incident", {"status": "resolved"}, "Incident INC-20418 is resolved"),
     ("service-restored", {}, "The service is back to normal"),
     ("launch-readiness", {"release_date": "2027-02-19"}, "Release wave 1 of 2027 is here"),
     ("support-case-closing", {}, "Case CASE-118204 is about to be closed"),
@@ -341,7 +371,7 @@ def test_a_moved_update_shows_both_dates_and_voids_reminders() -> None:
     html, text = sample("update-rescheduled")
 
     assert html.index("Monday, 22 March 2027") < html.index("Monday, 29 March 2027")
-    assert '<s>Monday, 22 March 2027, <span class="hours">22:00 CET</span></s>' in html
+    assert '<s>Monday, 22 March 2027, <span class="hours">22:00&nbsp;CET</span></s>' in html
     assert "Ignore reminders of the previous date." in text
     assert text.index("Previous date: Monday, 22") < text.index("New date: Monday, 29")
 
@@ -351,7 +381,7 @@ def test_cancelled_work_is_called_off_and_asks_for_nothing() -> None:
     html, text = bodies(view_of("planned-maintenance", cancelled=True))
 
     assert html.count("The work will not take place.") == 2
-    assert '<s>Saturday, 6 March 2027, <span class="hours">22:00–02:00 CET</span></s>' in html
+    assert '<s>Saturday, 6 March 2027, <span class="hours">22:00–02:00&nbsp;CET</span></s>' in html
     assert text.splitlines()[4:7] == [
         "The work will not take place.",
         "",
@@ -361,7 +391,26 @@ def test_cancelled_work_is_called_off_and_asks_for_nothing() -> None:
         assert "Storage of the database servers is replaced" in body
         assert "What to do" not in body
         assert "What you will notice" not in body
+        assert "Details" not in body
+        assert "Follow the work" not in body
         assert "in 14 days" not in body.lower()
+
+
+def test_moved_work_shows_both_windows() -> None:
+    """What the reader knew is struck through, what holds now follows it, and a sentence says so."""
+    before = datetime(2027, 3, 4, 21, tzinfo=UTC)
+    known = Window(before, before + timedelta(hours=2))
+    html, text = bodies(replace(view_of("planned-maintenance"), moved_from=known))
+
+    assert '<s>Thursday, 4 March 2027, <span class="hours">22:00–00:00&nbsp;CET</span></s>' in html
+    assert html.index("Thursday, 4 March") < html.index("Saturday, 6 March")
+    assert html.count("The maintenance window has changed; the previous one no longer applies.") == 2
+    assert text.splitlines()[4:8] == [
+        "Previous date: Thursday, 4 March 2027, 22:00–00:00 CET",
+        "New date: Saturday, 6 March 2027, 22:00–02:00 CET (in 14 days)",
+        "  21:00–01:00 UTC, 6 March",
+        "Duration: 4 hours",
+    ]
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -394,7 +443,10 @@ def test_the_last_mail_of_an_incident_says_so() -> None:
 
     for body in bodies(view):
         assert "Service is restored, and this is the final update on this incident." in body
+        assert "What you noticed" in body
+        assert "What you will notice" not in body
         assert "Next update by" not in body
+    assert bodies(view)[1].count("Resolved") == 1
 
 
 def test_a_report_is_english_and_names_the_credit() -> None:
@@ -409,14 +461,19 @@ def test_a_report_is_english_and_names_the_credit() -> None:
 
 RESPONSES = (
     ("A", "standard", None, "in less than 1 hour."),
-    ("A", "standard", None, "This time counts around the clock, every day."),
+    ("A", "standard", None, "The response time counts around the clock, every day."),
     ("B", "standard", None, "in less than 4 hours."),
-    ("B", "standard", None, "This time counts in business hours, or around the clock if you chose that."),
+    (
+        "B",
+        "standard",
+        None,
+        "The response time counts in business hours, or around the clock if you chose that.",
+    ),
     ("B", "unified", None, "in less than 2 hours."),
     ("B", "unified", "americas", "from 06:00 to 18:00 Pacific time"),
     ("C", "standard", "japan", "in less than 8 hours."),
     ("C", "prodirect", "japan", "in less than 4 hours."),
-    ("C", None, "japan", "This time counts in business hours only. Business hours are weekdays"),
+    ("C", None, "japan", "The response time counts in business hours only. Business hours are weekdays"),
     ("C", None, "japan", "from 09:00 to 17:30 in Japan"),
 )
 
@@ -443,6 +500,16 @@ def test_a_sandbox_is_marked() -> None:
     assert "updated before its production instance" in text
 
 
+def test_tasks_are_not_to_be_done_first_once_a_release_is_here() -> None:
+    """The list of tasks has a name that is right before and after the release."""
+    for body in (
+        *sample("launch-readiness"),
+        *bodies(view_of("launch-readiness", release_date="2027-02-19")),
+    ):
+        assert "To do" in body
+        assert "first" not in body.split("To do", 1)[1][:20]
+
+
 def test_a_grouped_mail_lists_its_instances_up_to_a_limit() -> None:
     """Many instances are counted in the head and listed below, at most thirty of them."""
     places = tuple({**CONTOSO, "instance": f"i-{n}", "name": f"Plant {n}"} for n in range(1, 41))
@@ -451,6 +518,15 @@ def test_a_grouped_mail_lists_its_instances_up_to_a_limit() -> None:
     assert text.splitlines()[0] == "Planned maintenance: Plant 1 and 39 more"
     assert ("Plant 30" in text, "Plant 31" in text) == (True, False)
     assert "and 10 more" in Outline(html).text
+
+
+def test_what_is_not_listed_is_counted_in_the_readers_grammar() -> None:
+    """One instance more than are listed is told in the singular."""
+    places = tuple({**CONTOSO, "instance": f"i-{n}", "name": f"Plant {n}"} for n in range(1, 33))
+
+    for count, words in ((31, "et 1 autre<"), (32, "et 2 autres<")):
+        html, _ = bodies(view_of("planned-maintenance", language="fr", instances=places[:count]))
+        assert words in html
 
 
 REASONS = (
@@ -520,6 +596,31 @@ def test_the_template_of_the_docs_renders(tmp_path: Path) -> None:
         assert "Multi-factor sign-in becomes the default When" in body
         assert "Saturday, 6 March 2027, 22:00–02:00 CET" in body
         assert "What to do Tell your users" in body
+
+
+def test_a_table_stands_under_its_labels_in_both_bodies(tmp_path: Path) -> None:
+    """A row is named by its first column; what else it says stands under the labels of its columns."""
+    folder = shutil.copytree(TEMPLATES, tmp_path / "templates")
+    for kind in ("html", "txt"):
+        source = (
+            f'{{% extends "base.{kind}.j2" %}}{{% block content %}}{{{{ c.table(name) }}}}{{% endblock %}}'
+        )
+        (folder / f"rows.{kind}.j2").write_text(source, encoding="utf-8")
+
+    def rendered(key: str, name: str) -> tuple[str, str]:
+        context = context_for(view_of(key), TRANSLATIONS, recipient="kim@contoso.example")
+        html = html_environment(folder).get_template("rows.html.j2").render(context, name=name)
+        return html, text_environment(folder).get_template("rows.txt.j2").render(context, name=name)
+
+    html, text = rendered("update-compatibility", "findings")
+    for body in (Outline(html).text, " ".join(text.split())):
+        assert "Report 50104 Problem: Sorts by a column that was renamed What to do: Choose" in body
+    html, text = rendered("major-service-incident", "updates")
+    for body in (Outline(html).text, " ".join(text.split())):
+        assert "20 Feb 2027, 09:25 CET Update: We see sign-in failing" in body
+    html, text = rendered("post-purchase", "resources")
+    assert 'href="https://docs.fabrikam.example/invite"' in html
+    assert "Link: https://docs.fabrikam.example/invite" in text
 
 
 def test_every_field_a_template_names_is_one_of_its_types() -> None:

@@ -293,6 +293,17 @@ class TestForm:
         assert {one[0] for one in await stopped(api)} == {ADA}
 
 
+class TestMandatory:
+    async def test_one_click_for_mail_that_is_not_optional_says_so(self, api: Service) -> None:
+        """The link of a mail that was optional when it left stops nothing any more, and does not claim to."""
+        answer = await api.http.post(await link(api, type_="planned-maintenance"), data=ONE_CLICK)
+
+        assert answer.status_code == 200
+        assert "You have opted out" not in answer.text
+        assert "cannot be stopped here" in answer.text
+        assert await stopped(api) == []
+
+
 class TestOutage:
     async def test_without_the_ledger_it_asks_for_patience(
         self, api: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -9,11 +9,14 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from way import CONTOSO, Way
 
 from dispatcher.domain.delivery import Delivery, Lane, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import ServiceUnreachable
+from dispatcher.flow.repair import cancel
+from dispatcher.ledger.schema import windows
 from dispatcher.queue.lanes import EVERY
 
 ADA, BOB, CYN = "a@contoso.example", "b@contoso.example", "c@contoso.example"
@@ -99,7 +102,87 @@ async def test_a_window_without_an_end_is_none(way: Way) -> None:
     open_end, closed = mails(way)
 
     assert file_of(open_end) == ""
-    assert said(closed, "SEQUENCE", "METHOD") == ("0", "PUBLISH")
+    assert said(closed, "SEQUENCE", "METHOD") == ("1", "PUBLISH")
+    assert closed["Subject"].startswith("Unplanned maintenance on ")
+
+
+@pytest.mark.parametrize("fields", [{}, {"start": "2026-11-21T23:00Z"}, {"cancelled": True}])
+async def test_an_end_that_is_not_known_any_more_strikes_the_window_off(
+    way: Way, fields: dict[str, Any]
+) -> None:
+    """Moved to an open end, or cancelled without one: the entry with its old dates goes."""
+    await go(way, "unplanned-maintenance", thread="CHG-1", id_="1")
+    await go(way, "unplanned-maintenance", thread="CHG-1", id_="2", end=None, **fields)
+    announced, gone = mails(way)
+    kept = ("UID", "ORGANIZER", "DTSTART", "DTEND")
+
+    assert said(announced, *kept) == said(gone, *kept)
+    assert said(gone, "METHOD", "STATUS", "SEQUENCE") == ("CANCEL", "CANCELLED", "1")
+    begins = "Cancelled: " if "cancelled" in fields else "New time: "
+    assert gone["Subject"].startswith(begins)
+
+
+async def test_an_open_end_that_no_thread_names_is_not_noted(way: Way) -> None:
+    """Nothing else can speak of it, so the ledger keeps nothing of it."""
+    await go(way, "unplanned-maintenance", end=None)
+    async with way.ledger.database.read() as connection:
+        assert (await connection.execute(select(windows))).all() == []
+
+
+async def test_maintenance_that_moves_says_so(way: Way) -> None:
+    """Who knew of the first window reads of a new time; who did not, or reads a reminder, an announcement."""
+    first = {"start": "2026-12-05T21:00Z", "end": "2026-12-06T01:00Z"}
+    second = {"start": "2026-12-07T21:00Z", "end": "2026-12-08T01:00Z"}
+    await go(way, "planned-maintenance", thread="CHG-1", id_="1", **first)
+    recipients(way, CONTOSO.replace("[c@contoso.example]", "[c@contoso.example, d@contoso.example]"))
+    await go(way, "planned-maintenance", thread="CHG-1", id_="2", **second)
+    await go(way, "planned-maintenance", thread="CHG-1", id_="3", **second)
+    announced, moved, reminded = mails(way)
+    late = mails(way, "d@contoso.example")[0]
+
+    assert moved["Subject"].startswith("New time: planned maintenance on ")
+    assert re.search(r"7.December|December.7|7.Dec|Dec.7", str(moved["Subject"]))
+    for mail in (announced, reminded, late):
+        assert mail["Subject"].startswith("Planned maintenance on ")
+    for mail in (late, moved):
+        assert said(mail, "SEQUENCE", "DTSTART") == ("1", "20261207T210000Z")
+
+
+async def test_what_nobody_was_told_is_not_what_has_moved(way: Way) -> None:
+    """A window whose event was cancelled before it left is not called the previous one."""
+    days = [{"start": f"2026-12-0{day}T21:00Z", "end": f"2026-12-0{day}T23:00Z"} for day in (5, 7, 5, 9)]
+    await go(way, "planned-maintenance", thread="CHG-1", id_="1", **days[0])
+    way.clock.advance(seconds=1)
+    unsaid = await way.accept("planned-maintenance", thread="CHG-1", id_="2", **days[1])
+    await way.expand(unsaid)
+    await cancel(way.ledger, await way.ledger.events.get(unsaid))
+    await go(way, "planned-maintenance", thread="CHG-1", id_="3", **days[2])
+    await go(way, "planned-maintenance", thread="CHG-1", id_="4", **days[3])
+    _, again, moved = mails(way)
+
+    assert again["Subject"].startswith("Planned maintenance on ")
+    assert moved["Subject"].startswith("New time: ")
+    assert [said(mail, "SEQUENCE")[0] for mail in (again, moved)] == ["2", "3"]
+
+
+async def test_a_subject_that_names_a_date_is_never_kept(way: Way) -> None:
+    """A case that will be closed later says so in the list of mails, and stays in its thread."""
+    for number, day in enumerate(("2026-12-01", "2026-12-15")):
+        await go(way, "support-case-closing", thread="CASE-1", id_=str(number), closes_at=f"{day}T16:00Z")
+    first, later = mails(way)
+
+    assert first["Subject"] != later["Subject"]
+    assert "15" in later["Subject"]
+    assert later["References"] == first["Message-ID"]
+
+
+async def test_every_line_of_a_mail_with_a_window_ends_with_crlf(way: Way) -> None:
+    """No relay takes a bare line feed, and the file for calendars is none of the exceptions."""
+    await go(way, "planned-maintenance", details="ä" * 300)
+    [kept] = [kept for kept in way.server.kept if kept.recipient == ADA]
+
+    assert re.findall(rb"\r(?!\n)|(?<!\r)\n", kept.message) == []
+    assert "ä" * 60 in file_of(mails(way)[0])
 
 
 async def test_each_instance_has_a_window_of_its_own(way: Way) -> None:
@@ -172,6 +255,19 @@ async def test_who_comes_later_begins_a_thread_of_their_own(way: Way) -> None:
     assert [mail["References"] for mail in first] == [None, *[first[0]["Message-ID"]] * 2]
     assert ["slow" in mail["Subject"] for mail in late] == [True, True]
     assert ["fails" in mail["Subject"] for mail in first] == [True, True, True]
+
+
+async def test_a_grouped_mail_goes_on_from_whichever_instance_was_told(way: Way) -> None:
+    """Who got one mail about two instances reads of either of them in its thread."""
+    incident = "major-service-incident"
+    spec = way.catalogue.types[incident].model_copy(update={"group_by": "person"})
+    way.catalogue.types[incident] = spec
+    both = ("contoso-prod", "northwind-prod")
+    await go(way, incident, thread="INC-1", id_="1", instances=both)
+    await go(way, incident, thread="INC-1", id_="2", instances=both[1:])
+    opened, updated = mails(way)
+
+    assert updated["References"] == opened["Message-ID"]
 
 
 async def test_another_language_has_its_own_subject(way: Way) -> None:

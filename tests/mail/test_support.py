@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
+import dispatcher.mail
+from dispatcher.mail.clients import ALLOWED as PROGRAM_ALLOWED
 from mail.checkers import PROGRAMS, Support, support
 
+DATA = Path(dispatcher.mail.__file__).parent / "data"
 MOST = 30
 MOST_UNSTYLED = 27
 ALLOWED = yaml.safe_load((Path(__file__).parent / "allowed.yaml").read_text(encoding="utf-8"))
@@ -41,6 +45,13 @@ def test_the_list_says_why() -> None:
     """Each entry has a reason, and names programs that are checked."""
     assert all(len(entry["reason"]) > 20 for entry in ALLOWED)
     assert {program for _, program in PAIRS} <= set(PROGRAMS)
+
+
+def test_the_program_allows_the_same() -> None:
+    """What `dispatcher check` lets pass is what is let pass here."""
+    known = json.loads((DATA / "caniemail.json").read_text(encoding="utf-8"))["features"]
+
+    assert {known[slug]["title"] for slug in PROGRAM_ALLOWED} == {entry["feature"] for entry in ALLOWED}
 
 
 def test_the_data_sees_a_poor_mail(poor: Path) -> None:

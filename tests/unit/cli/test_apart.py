@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 
@@ -56,6 +57,24 @@ def test_work_that_does_not_end_is_stopped() -> None:
     """What runs in Python is interrupted where it is."""
     with pytest.raises(Overtime, match=r"after 0\.05 seconds of work"), at_most(0.05):
         sum(1 for _ in iter(int, 1))
+
+
+def test_work_of_another_thread_is_stopped_as_well() -> None:
+    """A page that is rendered for a browser has no signals."""
+    told: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with at_most(0.05):
+                sum(1 for _ in iter(int, 1))
+        except Overtime as error:
+            told.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(20)
+
+    assert len(told) == 1
 
 
 def test_work_that_ends_is_left_alone() -> None:

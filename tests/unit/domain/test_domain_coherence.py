@@ -376,6 +376,11 @@ BROKEN: dict[str, tuple[Change, str, str]] = {
         "types.note.calendar.cancelled_subject",
         "'sumary' is no field of this type. Did you mean summary?",
     ),
+    "calendar-moved-unknown": (
+        both(SPAN, note(calendar={"start": "start", "end": "end", "moved_subject": "Now {sumary}"})),
+        "types.note.calendar.moved_subject",
+        "'sumary' is no field of this type. Did you mean summary?",
+    ),
     "calendar-title-optional": (
         both(SPAN, note(calendar={"start": "start", "end": "end", "title": "Note {span}"})),
         "types.note.calendar.title",

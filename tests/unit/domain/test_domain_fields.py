@@ -207,3 +207,15 @@ def test_every_sample_is_right_at_any_moment(key: str, now: datetime) -> None:
     assert problems == []
     assert {name for name, field in spec.fields.items() if field.required} <= set(fields)
     assert all(values[name] is not None for name in fields)
+
+
+def test_a_timeline_of_a_thousand_paragraphs_is_refused() -> None:
+    """Rows within the limit, each of paragraphs within the limit, are still more than a mail can show."""
+    columns = {"text": {"label": "Update", "kind": "paragraphs"}}
+    spec = type_with({"updates": {"kind": "table", "columns": columns}})
+    rows = [{"text": "\n\n".join("a" * 50)} for _ in range(40)]
+
+    assert [str(one.what) for one in parse_fields(spec, {"updates": rows})[1]] == [
+        "has 2000 paragraphs in all"
+    ]
+    assert parse_fields(spec, {"updates": rows[:20]})[1] == []

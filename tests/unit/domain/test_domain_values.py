@@ -278,3 +278,9 @@ def test_any_json_is_parsed_or_refused(spec: FieldSpec, value: Any) -> None:
 
     assert 0 < len(message) < 250
     assert message.isprintable()
+
+
+def test_text_in_too_many_paragraphs_is_refused() -> None:
+    """A thousand paragraphs take seconds to lay out, and nobody reads them."""
+    with pytest.raises(ValueInvalid, match="has 101 paragraphs"):
+        parse_value(field("paragraphs"), "\n\n".join("a" * 101))

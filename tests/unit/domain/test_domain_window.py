@@ -10,7 +10,7 @@ from domain_examples import shipped, type_with
 from dispatcher.domain.catalogue import Calendar
 from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import Event, EventStatus, Selection
-from dispatcher.domain.window import Window, uid_of, window_of
+from dispatcher.domain.window import Window, takes_away, uid_of, window_of
 
 START = datetime(2027, 3, 6, 21, 0, tzinfo=UTC)
 EVENT = Event(
@@ -55,6 +55,24 @@ def test_a_window_needs_two_ends_in_their_order(end: Any, cancelled: Any, expect
     assert window_of(SPEC, {"start": START, "end": end, "off": cancelled}) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "thread", "expected"),
+    [
+        ({"start": START}, "T", True),
+        ({"start": START, "off": False}, "T", True),
+        ({"off": True}, "T", True),
+        ({"off": False}, "T", False),
+        ({"end": START}, "T", False),
+        ({"start": START, "off": True}, None, False),
+    ],
+)
+def test_a_window_is_taken_away_by_what_names_it(
+    values: dict[str, Any], thread: str | None, expected: bool
+) -> None:
+    """A cancel, or a start without an end, does; what tells no time, or names no window, does not."""
+    assert takes_away(SPEC, replace(EVENT, thread=thread), values) is expected
+
+
 def test_a_type_without_a_calendar_has_no_window() -> None:
     """Only what the catalogue calls a window is one, and only with a start."""
     values = {"start": START, "end": START + timedelta(hours=1)}
@@ -93,12 +111,3 @@ def test_other_windows_have_other_uids() -> None:
 
     assert len(set(uids)) == len(uids)
     assert all(one.endswith("@fabrikam.example") for one in uids)
-
-
-def test_a_grouped_mail_is_one_window_whichever_instances_it_lists() -> None:
-    """Who reads of several instances in one mail has one entry, though the list of them may change."""
-    catalogue = shipped()
-    spec = catalogue.types["planned-maintenance"].model_copy(update={"group_by": "person"})
-    grouped = catalogue.model_copy(update={"types": catalogue.types | {"planned-maintenance": spec}})
-
-    assert uid_of(grouped, EVENT, {}, "contoso-prod") == uid_of(grouped, EVENT, {}, "northwind-prod")

@@ -67,6 +67,19 @@ def test_the_project_s_mails_have_no_findings(root: Path, key: str) -> None:
     assert looked_at(root, key) == Report()
 
 
+def test_what_a_mail_says_of_a_window_that_moved_is_looked_at(root: Path) -> None:
+    """A fault that shows only once a window has moved is found before it does."""
+    template = root / "templates" / "maintenance.txt.j2"
+    begin = "{% block content %}"
+    text = template.read_text(encoding="utf-8")
+    text = text.replace(begin, f"{begin}{{% if moved_from %}}{{{{ moved_from.since }}}}{{% endif %}}")
+    template.write_text(text, encoding="utf-8")
+    [found] = looked_at(root, "planned-maintenance").problems
+
+    assert found.where.startswith("templates/maintenance.txt.j2:")
+    assert "since" in found.what
+
+
 def test_a_field_that_nothing_shows_is_told_at_its_line(root: Path) -> None:
     """A field that no mail shows, and that decides nothing about one, is told where the catalogue has it."""
     catalogue = root / "catalogue.yaml"

@@ -7,7 +7,8 @@ import pytest
 from markupsafe import Markup
 
 from dispatcher.errors import TemplateInvalid
-from dispatcher.mail.environment import html_environment, located, text_environment
+from dispatcher.mail.amiss import located
+from dispatcher.mail.environment import html_environment, text_environment
 from dispatcher.mail.locale import Format
 from dispatcher.mail.translations import Translations
 
@@ -75,7 +76,7 @@ def test_what_is_undefined_is_an_error_with_a_place(tmp_path: Path) -> None:
 
     with pytest.raises(jinja2.UndefinedError) as caught:
         render(tmp_path, fields={"summary": "x"})
-    problem = located(caught.value, tmp_path)
+    problem = located(caught.value, tmp_path, "x")
 
     assert problem.where == "templates/x.html.j2:2"
     assert "sumary" in problem.what

@@ -201,3 +201,12 @@ def test_lists_and_numbers_follow_the_language() -> None:
     assert BERLIN.listed(["a", "b", "c"]) == "a, b and c"
     assert Format("ja", "UTC").listed(["a", "b"]) == "a、b"
     assert Format("de", "UTC").number(1234) == "1.234"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_summer_that_is_the_standard_time_has_no_winters_name(language: str) -> None:
+    """Ireland's winter is the exception by law, and its summer an hour ahead of GMT all the same."""
+    summer = Format(language, "Europe/Dublin").short_datetime(utc("2027-07-10T21:00"))
+
+    assert "22:00" in summer
+    assert not summer.endswith(("GMT", "UTC"))

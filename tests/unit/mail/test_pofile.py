@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from dispatcher.domain.language import DEFAULT, LANGUAGES
 from dispatcher.mail import pofile
 from dispatcher.mail.extract import Message
 from dispatcher.mail.pofile import Entry, PoFile, read, written
-from dispatcher.mail.wanting import problems, shortcomings
+from dispatcher.mail.wanting import mistakes, problems
 
 TEXTS = (
     Message("Start", places=("catalogue.yaml",), notes=("catalogue.yaml: label",)),
@@ -86,6 +87,7 @@ WRONG = (
     (Entry("By %(day)s", ("Bis bald",), line=4), "'Bis bald' has lost %(day)s"),
     (Entry("By %(day)s", ("%(tag)s %(day)s",), line=4), "has %(tag)s, which the English text has not"),
     (Entry("By %(day)s", ("100 % %(day)s",), line=4), "has a % that begins no placeholder"),
+    (Entry("Update", ("100 % neu",), context="news", line=4), "has a %, which the English text has not"),
     (Entry("%(n)s day", ("%(n)s Tag", ""), "%(n)s days", line=4), "'%(n)s day' lacks a plural form"),
     (Entry("On {start}: {instance}", ("Am {start}",), line=4), "'Am {start}' has lost {instance}"),
     (Entry("On {start}: {instance}", ("{start} {instance} {",), line=4), "has a brace"),
@@ -104,16 +106,18 @@ def test_everything_wrong_is_told_with_its_line(entry: Entry, what: str) -> None
     assert told[0].fix
 
 
-def test_a_check_tells_what_a_language_lacks_in_one_line() -> None:
-    """What is untranslated in the root and in the program is counted once; own faults are told each."""
-    own, shipped = known(Entry("By %(day)s", ("Bald",), line=9)), known(Entry("Start", ("Beginn",)))
-    fix = "Run `dispatcher locales` and translate what is empty, or name the languages of a type"
-    told = [str(problem) for problem in shortcomings("de", TEXTS[:3], own, shipped)]
+def test_a_check_tells_what_is_wrong_with_own_translations() -> None:
+    """Faults are told each; what is empty, a guess or in no use is not among them."""
+    own = known(
+        Entry("By %(day)s", ("Bald",), line=9),
+        Entry("Start", ("",), line=4),
+        Entry("Update", ("Neues",), context="news", fuzzy=True, line=5),
+        Entry("Gone", ("%(weg)s",), line=6),
+    )
+    told = [str(problem) for problem in mistakes("de", TEXTS, own)]
 
-    assert told == [
-        f"de.po: 1 of 3 texts are not translated, '%(n)s day' for one, and would be English in mails. {fix}.",
-        "de.po:9: 'Bald' has lost %(day)s. Put it where the value belongs.",
-    ]
+    assert told == ["de.po:9: 'Bald' has lost %(day)s. Put it where the value belongs."]
+    assert list(mistakes("ja", [replace(TEXTS[1], languages=frozenset({"en", "de"}))], own)) == []
 
 
 def test_a_text_that_a_language_does_not_need_is_not_missed() -> None:

@@ -12,7 +12,7 @@ import yaml
 from markupsafe import Markup
 
 from dispatcher.domain.catalogue import Catalogue
-from dispatcher.domain.fields import parse_fields, sample
+from dispatcher.domain.fields import parse_fields, said_fields, sample
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.language import LANGUAGES
 from dispatcher.errors import EventInvalid, TemplateInvalid
@@ -59,7 +59,7 @@ def view(key: str = "planned-maintenance", language: str = "en", **changed: Any)
         service=CATALOGUE.service,
         sender=CATALOGUE.senders["default"],
         instances=(INSTANCE,),
-        fields={**fields, **changed},
+        fields={**said_fields(spec, fields, spec.language_for(language)), **changed},
         language=language,
         time_zone="Europe/Berlin",
         roles=("admins",),
@@ -207,7 +207,7 @@ class TestFaults:
             (
                 "\n{{ instanse.title }}",
                 2,
-                r"'instanse' is undefined\. Did you mean instance\? a template may use affected, ",
+                r"'instanse' is undefined\. Did you mean instance\? A template may use affected, ",
             ),
             (
                 "\n{{ fields.nothing_like_it }}",

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dispatcher.domain.catalogue import Banner, CommunicationType, Palette, Sender, Service
+from dispatcher.domain.catalogue import Banner, Calendar, CommunicationType, Palette, Sender, Service
 from dispatcher.domain.instance import Instance
+from dispatcher.domain.window import Window
 from dispatcher.mail.subject import SUBJECT_LENGTH, cut, subject
 from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
@@ -54,6 +56,23 @@ def test_placeholders_are_filled_by_kind() -> None:
     )
 
     assert subject(view, TEXTS) == "All done 6 Mar 2027, 22:00 CET 7 Mar 2027 Contoso Cloud"
+
+
+def test_a_window_that_moved_or_is_off_has_its_own_subject() -> None:
+    """Cancelled counts before moved; a type without such subjects keeps its own."""
+    texts = {"cancelled_subject": "Off: {start}", "moved_subject": "Now: {start}"}
+    calendar = Calendar(start="start", end="start", cancelled="status", **texts)
+    start = datetime(2027, 3, 6, 21, tzinfo=UTC)
+    plain = view_of("Work: {start}", start=start)
+    moved = replace(plain, moved_from=Window(start, start + timedelta(hours=1)))
+
+    def said(view: View, calendar: Calendar) -> str:
+        return subject(replace(view, type=view.type.model_copy(update={"calendar": calendar})), TEXTS)[:4]
+
+    off = replace(moved, fields={**moved.fields, "status": True})
+    assert [said(view, calendar) for view in (plain, moved, off)] == ["Work", "Now:", "Off:"]
+    bare = Calendar(start="start", end="start", cancelled="status")
+    assert [said(view, bare) for view in (plain, moved, off)] == ["Work"] * 3
 
 
 def test_an_instance_without_a_name_is_called_by_its_id() -> None:
