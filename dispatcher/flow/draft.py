@@ -19,6 +19,7 @@ from dispatcher.domain.event import Event
 from dispatcher.domain.expiry import expires_at
 from dispatcher.domain.window import Window
 from dispatcher.errors import TemplateInvalid
+from dispatcher.flow.overtime import Overtime, at_most
 from dispatcher.flow.past import Past
 from dispatcher.flow.readers import Reader
 from dispatcher.flow.reading import Reading, view_of
@@ -26,6 +27,10 @@ from dispatcher.ledger.threads import Root
 from dispatcher.mail.content import Content
 from dispatcher.mail.message import list_headers, message_id, seal
 from dispatcher.mail.renderer import Renderer
+
+#: Seconds of work that one variant may cost; it takes milliseconds. A template that loops for ever, written
+#: after the last `check`, must not take the worker along.
+RENDER_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +125,14 @@ class Draft:
         try:
             # The readers of an instance follow each other; more than one would cost memory, not time.
             if self._last is None or self._last[0] != content:
-                self._last = (content, self._render(reader))
+                with at_most(RENDER_SECONDS):
+                    self._last = (content, self._render(reader))
             read = self._last[1]
             read = replace(read, subject=subject) if subject else read
             domain = self._means.catalogue.sender(reader.recipient.sender).domain
             headers = list_headers(self._event.effective_type, read.language, domain)
             return NewVariant(key, read.subject, seal(read, headers=headers), read.template)
-        except (TemplateInvalid, ValueError) as error:
+        except (TemplateInvalid, ValueError, Overtime) as error:
             instance = reader.instances[0].id
             self.faults.append(f"the mail cannot be rendered for {instance}: {str(error)[:400]}")
             return NewVariant(key, "", b"", f"{self._spec.template}: {str(error)[:300]}")

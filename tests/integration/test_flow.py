@@ -328,3 +328,20 @@ async def test_an_event_with_a_field_that_this_worker_does_not_know_waits(way: W
     assert found.status == "accepted"
     assert "field cancelled of type planned-maintenance is not in the catalogue" in found.reason
     assert await way.rows(event) == []
+
+
+async def test_a_template_that_never_ends_does_not_take_the_worker_along(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event waits with the template and its line as the reason, and the worker goes on."""
+    monkeypatch.setattr("dispatcher.flow.draft.RENDER_SECONDS", 0.3)
+    file = way.root / "templates" / "maintenance.html.j2"
+    loop = "{% block content %}\n{% for i in range(10 ** 12) %}{% endfor %}"
+    file.write_text(file.read_text("utf-8").replace("{% block content %}", loop), "utf-8")
+    event = await way.accept("planned-maintenance")
+    await way.expand(event)
+
+    found = await way.ledger.events.get(event)
+    assert found.status == "accepted"
+    assert "templates/maintenance.html.j2:" in found.reason
+    assert (await way.go("general-awareness", id_="2"))[0].status == "sent"

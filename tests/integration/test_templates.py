@@ -287,7 +287,7 @@ def test_a_window_is_in_the_readers_time_with_utc_beside_it() -> None:
 
 def test_what_upstream_said_in_another_language_is_marked() -> None:
     """In a German mail what upstream said in English is marked, and what it said in German is not."""
-    given = {"summary": "Storage moves", "impact": "You may be signed out.", "details": None}
+    given: dict[str, Any] = {"summary": "Storage moves", "impact": "You may be signed out.", "details": None}
     action = {"en": "Save.", "de": "Speichern."}
     html, _ = bodies(view_of("planned-maintenance", language="de", action=action, **given))
 
