@@ -14,6 +14,11 @@ from types import FrameType
 class Overtime(Exception):  # noqa: N818
     """Something takes more time than it may."""
 
+    def __init__(
+        self, text: str = "it is not done in the time that it may take; does a loop never end?"
+    ) -> None:
+        super().__init__(text)
+
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:

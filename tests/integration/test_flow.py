@@ -334,7 +334,7 @@ async def test_a_template_that_never_ends_does_not_take_the_worker_along(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event waits with the template and its line as the reason, and the worker goes on."""
-    monkeypatch.setattr("dispatcher.flow.draft.RENDER_SECONDS", 0.3)
+    monkeypatch.setattr("dispatcher.flow.draft.RENDER_SECONDS", 2.0)
     file = way.root / "templates" / "maintenance.html.j2"
     loop = "{% block content %}\n{% for i in range(10 ** 12) %}{% endfor %}"
     file.write_text(file.read_text("utf-8").replace("{% block content %}", loop), "utf-8")
@@ -344,4 +344,5 @@ async def test_a_template_that_never_ends_does_not_take_the_worker_along(
     found = await way.ledger.events.get(event)
     assert found.status == "accepted"
     assert "templates/maintenance.html.j2:" in found.reason
+    assert "does a loop never end?" in found.reason
     assert (await way.go("general-awareness", id_="2"))[0].status == "sent"

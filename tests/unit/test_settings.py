@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from domain_examples import steady
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dispatcher.settings import RelayAddress, Secret, Settings, TokenEntry, masked_url
@@ -130,6 +130,8 @@ FRAMES = st.sampled_from(
 @given(FRAMES, PASSWORD)
 def test_no_password_is_shown_however_it_is_written(frame: str, password: str) -> None:
     """Percent-encoded or raw, in its place or out of it, no password comes through whole or by its ends."""
+    # What is a URL by itself, in place of the URL, cannot be told from one.
+    assume(frame != "{}" or "://" not in password)
     for written in (password, quote(password, safe="")):
         shown = masked_url(frame.format(written))
 
