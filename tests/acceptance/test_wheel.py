@@ -23,5 +23,10 @@ def test_the_wheel_carries_the_starting_points(tmp_path: Path) -> None:
         files = list((PROJECT / folder).glob(pattern))
         assert files
         wanted |= {f"dispatcher/starter/{folder}/{file.name}" for file in files}
+    for folder in ("dispatcher/web/pages", "dispatcher/cli/pages", "dispatcher/mail/data"):
+        wanted |= {f"{folder}/{file.name}" for file in (PROJECT / folder).iterdir() if file.is_file()}
+    texts = [file.relative_to(PROJECT) for file in (PROJECT / "locales").rglob("*.po")]
+    assert len(texts) == 8
+    wanted |= {f"dispatcher/starter/{file.as_posix()}" for file in texts}
     assert wanted <= packed
     assert not {name for name in packed if "__pycache__" in name or name.startswith("tests")}
