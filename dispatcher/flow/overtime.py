@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+#: Seconds of work until it is said again. Where the first time falls into a callback of the garbage
+#: collector, or the like, Python drops what is raised there, and what never ends would go on.
+_AGAIN = 0.5
+
 
 class Overtime(Exception):  # noqa: N818
     """Something takes more time than it may."""
@@ -40,7 +44,7 @@ def _interrupted(seconds: float) -> Iterator[None]:
         raise Overtime(f"it is not done after {seconds:g} seconds of work")
 
     before = signal.signal(signal.SIGVTALRM, over)
-    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, _AGAIN)
     try:
         yield
     finally:
@@ -54,6 +58,7 @@ def _watched(seconds: float) -> Iterator[None]:
     worker, until = threading.get_ident(), worked() + seconds
 
     def watch() -> None:
+        nonlocal until
         while not ended.wait(max(0.01, until - worked())):
             with lock:
                 if not ended.is_set() and worked() >= until:
@@ -61,7 +66,7 @@ def _watched(seconds: float) -> Iterator[None]:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(
                         ctypes.c_ulong(worker), ctypes.py_object(Overtime)
                     )
-                    return
+                    until = worked() + _AGAIN
 
     watcher = threading.Thread(target=watch, name="overtime", daemon=True)
     watcher.start()

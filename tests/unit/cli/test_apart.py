@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -57,6 +58,18 @@ def test_work_that_does_not_end_is_stopped() -> None:
     """What runs in Python is interrupted where it is."""
     with pytest.raises(Overtime, match=r"after 0\.05 seconds of work"), at_most(0.05):
         sum(1 for _ in iter(int, 1))
+
+
+def test_what_goes_unheard_is_said_again() -> None:
+    """Python drops an exception that meets a callback of its own; the next one ends the work all the same."""
+
+    def deaf() -> None:
+        with suppress(Overtime):
+            sum(1 for _ in iter(int, 1))
+        sum(1 for _ in iter(int, 1))
+
+    with pytest.raises(Overtime), at_most(0.05):
+        deaf()
 
 
 def test_work_of_another_thread_is_stopped_as_well() -> None:
