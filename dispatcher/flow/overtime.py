@@ -12,7 +12,7 @@ from types import FrameType
 
 #: Seconds of work until it is said again. Where the first time falls into a callback of the garbage
 #: collector, or the like, Python drops what is raised there, and what never ends would go on.
-_AGAIN = 0.5
+_AGAIN = 0.1
 
 
 class Overtime(Exception):  # noqa: N818
