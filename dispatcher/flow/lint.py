@@ -13,6 +13,7 @@ from dispatcher.domain.instance import ROLES
 from dispatcher.errors import InvalidInput, Problem
 from dispatcher.flow.places import Places
 from dispatcher.flow.specimen import EXAMPLE, Specimens
+from dispatcher.mail.environment import own_files
 from dispatcher.mail.lint import Finding, findings
 from dispatcher.mail.renderer import Renderer
 from dispatcher.mail.view import View
@@ -146,9 +147,8 @@ class Lint:
 
     def _named(self, template: str, name: str) -> bool:
         # What the examples did not lead to: a branch for another choice, say.
-        own = (f"{template}.html.j2", f"{template}.txt.j2")
         named = re.compile(rf"""fields\.{name}\b|["']{name}["']""")
-        return any(named.search(self._places.source(file)) for file in own)
+        return any(named.search(self._places.source(file)) for file in own_files(template))
 
 
 def _gone_by(spec: CommunicationType) -> set[str]:

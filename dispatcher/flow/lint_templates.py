@@ -11,6 +11,7 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.language import DEFAULT
 from dispatcher.errors import Problem
 from dispatcher.flow.places import Places
+from dispatcher.mail.environment import own_files
 
 _TRANS: Final = re.compile(r"{%-?\s*trans\b.*?{%-?\s*endtrans\b.*?%}", re.DOTALL)
 #: What is put together for later: colours and styles, mostly.
@@ -30,11 +31,6 @@ _BRANCH: Final = re.compile(r"{%[-+]?\s*(if|elif|else|endif|for|endfor)\b")
 #: Components that take the name of a field.
 _ASKED: Final = re.compile(r"""\bc\.(section|list|timeline|fact|table)\(\s*["'](\w+)["']""")
 _SHOWN: Final = 60
-
-
-def own_files(template: str) -> tuple[str, str]:
-    """The files of a template: HTML and plain text."""
-    return f"{template}.html.j2", f"{template}.txt.j2"
 
 
 def untold(catalogue: Catalogue, places: Places) -> Iterator[Problem]:

@@ -129,9 +129,10 @@ class Specimens:
     ) -> Specimen:
         shown = self.shown_as(key)
         known = {name: value for name, value in fields.items() if shown == key or name in self.sample(key)}
-        if problems := parse_fields(self._catalogue.types[shown], known)[1]:
+        values, problems = parse_fields(self._catalogue.types[shown], known)
+        if problems:
             raise EventInvalid(problems)
-        entry = self._entry(shown, known)
+        entry = self._entry(shown, values)
         reading = Reading(language, instance.time_zone, roles, "default", self._now, entry)
         view = self._watched(view_of(self._catalogue, shown, known, (instance,), reading))
         content = self._renderer.render(view, unsubscribe=view.type.optional)
@@ -154,10 +155,9 @@ class Specimens:
             message=message.finish(sealed, person),
         )
 
-    def _entry(self, key: str, fields: Mapping[str, Any]) -> Entry | None:
-        """The window of these fields, as a first announcement brings it; a cancel comes after one."""
-        spec = self._catalogue.types[key]
-        window = window_of(spec, parse_fields(spec, fields)[0])
+    def _entry(self, key: str, values: Mapping[str, Any]) -> Entry | None:
+        """The window of these typed values, as a first announcement brings it; a cancel comes after one."""
+        window = window_of(self._catalogue.types[key], values)
         if window is None:
             return None
         organizer = self._catalogue.sender("default")

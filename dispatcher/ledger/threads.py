@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Subquery, func, select
 
 from dispatcher.domain.delivery import Status
 from dispatcher.ledger.columns import storable
@@ -48,18 +48,7 @@ class Threads:
             thread: The thread.
             event: The event in it that asks; what it has itself made is left out.
         """
-        first = (
-            select(func.min(deliveries.c.id).label("id"))
-            .join(events, events.c.id == deliveries.c.event)
-            .where(
-                events.c.thread == storable(thread),
-                deliveries.c.event != event,
-                deliveries.c.status.in_(BEGUN),
-                RELEASED,
-            )
-            .group_by(deliveries.c.instance, deliveries.c.folded)
-            .subquery()
-        )
+        first = _first(thread, event)
         query = (
             select(
                 deliveries.c.instances,
@@ -82,3 +71,19 @@ class Threads:
                 root = Root(row.message_id, row.type, row.language, row.subject)
                 found.setdefault((instance, row.folded), root)
         return found
+
+
+def _first(thread: str, event: str) -> Subquery:
+    """The first mail of a thread to each address about each instance, without those of `event`."""
+    return (
+        select(func.min(deliveries.c.id).label("id"))
+        .join(events, events.c.id == deliveries.c.event)
+        .where(
+            events.c.thread == storable(thread),
+            deliveries.c.event != event,
+            deliveries.c.status.in_(BEGUN),
+            RELEASED,
+        )
+        .group_by(deliveries.c.instance, deliveries.c.folded)
+        .subquery()
+    )

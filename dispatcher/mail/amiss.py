@@ -14,7 +14,7 @@ from jinja2.environment import TemplateModule
 from jinja2.exceptions import UndefinedError
 
 from dispatcher.errors import Problem
-from dispatcher.mail.environment import Missing
+from dispatcher.mail.environment import Missing, own_files
 from dispatcher.mail.functions import NoSuchField
 
 _QUOTED = re.compile(r"'([^']*)'")
@@ -54,7 +54,7 @@ def located(error: Exception, templates: Path, template: str) -> Problem:
     if not inside:
         return Problem("templates", f"cannot be rendered: {error}")
     where = [(Path(frame.filename).relative_to(root).as_posix(), frame.lineno) for frame in inside]
-    own = (f"{template}.html.j2", f"{template}.txt.j2")
+    own = own_files(template)
     calls = len(inside) - 1
     # To Jinja, blocks and whole templates have names, and macros have none.
     while calls and where[calls][0] not in own and inside[calls].name == "template":

@@ -164,6 +164,11 @@ class _Loader(BaseLoader):
         return sorted(file.relative_to(self._root).as_posix() for file in files)
 
 
+def own_files(template: str) -> tuple[str, str]:
+    """The files of a template: HTML and plain text."""
+    return f"{template}.html.j2", f"{template}.txt.j2"
+
+
 def html_environment(templates: Path, *, finalize: Callable[..., Any] | None = None) -> MailEnvironment:
     """The environment of ``*.html.j2``: every value is escaped, what is undefined is an error.
 
