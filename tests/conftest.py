@@ -9,6 +9,13 @@ from pathlib import Path
 
 import pytest
 from clock import Clock
+from hangs import (  # noqa: F401 - pytest looks for its hooks here
+    pytest_configure,
+    pytest_exception_interact,
+    pytest_handlecrashitem,
+    pytest_runtest_protocol,
+    pytest_sessionfinish,
+)
 from postgres_server import PostgresServer, running
 from program import CONTOSO, PROJECT
 from way import Way, open_way

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 #: Seconds of work until it is said again. Where the first time falls into a callback of the garbage
@@ -73,8 +73,9 @@ def _watched(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        with lock:
-            ended.set()
+        while not ended.is_set():  # what is said at the last moment may strike right here
+            with suppress(Overtime), lock:
+                ended.set()
         watcher.join()
 
 

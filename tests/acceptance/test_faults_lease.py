@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from fleet import (
     HELD_TYPE,
+    SECONDS,
     TAKEN_OVER_SECONDS,
     Fleet,
     Played,
@@ -30,7 +31,8 @@ from dispatcher.domain.delivery import Status
 from dispatcher.ledger.workers import ALIVE_WITHIN
 from dispatcher.watchdog import EXIT_CODE
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+# The first test waits for the longest scenario of all.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 KILLED = -signal.SIGKILL
 #: Where their mail is when the worker is killed: at RCPT, answered with 250, or at RCPT in a session that has
@@ -57,7 +59,7 @@ async def deadly(self, envelope, **choices):
     return await send(self, envelope, **choices)
 Relay.send = deadly
 import dispatcher.worker
-dispatcher.worker.Watchdog = functools.partial(watchdog.Watchdog, patience=4)
+dispatcher.worker.Watchdog = functools.partial(watchdog.Watchdog, patience=8)
 from dispatcher.cli.main import main
 main()
 """
@@ -210,7 +212,7 @@ async def _deadly(fleet: Fleet) -> None:
                 running[number] = fleet.run("worker", code=code)
         return await fleet.all_in(Status.SENT, Status.HELD, event=event, number=21)
 
-    await until(over, seconds=60)
+    await until(over, seconds=3 * SECONDS)
     rows, copies = await fleet.rows(event), fleet.copies()
     listing = fleet.run("deliveries", "--status", "held", "--json")
     listed = await listing.ended()
@@ -224,7 +226,7 @@ async def _deadly(fleet: Fleet) -> None:
     assert set(rows) == set(others)
     assert honest(rows.values(), copies)
     assert codes == [EXIT_CODE, KILLED, KILLED]
-    assert "has not come round for 4 seconds" in ended[0].printed
+    assert "has not come round for 8 seconds" in ended[0].printed
     assert "in hang\n" in ended[0].printed
     assert listed == 0, listing.printed
     assert [row["id"] for row in json.loads(listing.printed)] == [poison.id]

@@ -14,7 +14,7 @@ from proxy import Proxy
 from chaos.fastclock import FastClock
 from chaos.ledgers import LedgerSide
 from chaos.plan import Fault, Kind
-from chaos.posting import Upstream
+from chaos.posting import START_SECONDS, Upstream
 from chaos.processes import Tended
 from chaos.relay import StormyServer
 from chaos.valkey import Valkey
@@ -57,8 +57,7 @@ class Scene:
             worker.signal(signal.SIGCONT)
         for proxy in filter(None, (self.redis, self.relay, self.side.proxy)):
             await proxy.restore()
-        while not await self.valkey.well():  # noqa: ASYNC110 - Valkey sets no event of ours
-            await asyncio.sleep(0.2)
+        await self.valkey.mended()
         for slot in range(1, len(self.workers) + 1):
             self.clock.set_offset(slot, 0.0)
 
@@ -114,7 +113,8 @@ async def _jump(scene: Scene, fault: Fault) -> bool:
 async def _kill_intake(scene: Scene, fault: Fault) -> bool:
     if scene.intake.signal(signal.SIGKILL) is None:
         return False
-    scene.watch.took(fault.kind, await scene.upstream.answers_again())
+    async with asyncio.timeout(START_SECONDS):
+        scene.watch.took(fault.kind, await scene.upstream.answers_again())
     return True
 
 
@@ -136,8 +136,7 @@ def _refusing(begin: Callable[[Valkey], Awaitable[bool]]) -> Callable[[Scene, Fa
     async def do(scene: Scene, fault: Fault) -> bool:
         done = await begin(scene.valkey)
         await asyncio.sleep(fault.seconds)
-        while not await scene.valkey.well():  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.1)
+        await scene.valkey.mended()
         scene.watch.outage_over(fault.kind)
         return done
 

@@ -14,6 +14,8 @@ from chaos.plan import Posting
 
 #: Seconds between two tries, and for an answer.
 PAUSE, PATIENCE = 0.25, 20.0
+#: Seconds for the intake to come up.
+START_SECONDS = 60.0
 
 
 class Upstream:

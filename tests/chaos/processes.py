@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from program import PROJECT
+from program import PROJECT, UNMEASURED
 
 #: Seconds before a process that ended is started again.
 PAUSE = 0.3
@@ -30,7 +30,7 @@ class Tended:
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCHER_")}
         paths = os.pathsep.join([str(PROJECT / "tests"), str(PROJECT)])
-        self._environment = {**kept, **environment, "PYTHONPATH": paths}
+        self._environment = {**kept, **UNMEASURED, **environment, "PYTHONPATH": paths}
         self._arguments = arguments
         self._finishing = False
         self._process: asyncio.subprocess.Process | None = None
@@ -72,7 +72,7 @@ class Tended:
         _, late = await asyncio.wait({self._task}, timeout=PATIENCE)
         if late:
             self.signal(signal.SIGKILL)
-            await self._task
+            await asyncio.wait_for(self._task, PATIENCE)
         return self.ends[-1] if ran else None
 
     async def abandon(self) -> None:

@@ -17,7 +17,7 @@ from chaos.faults import Scene, carry_out
 from chaos.ledgers import LedgerSide, postgresql_side, sqlite_side
 from chaos.options import Database, Options
 from chaos.plan import Plan, make_plan
-from chaos.posting import Upstream
+from chaos.posting import START_SECONDS, Upstream
 from chaos.processes import Tended
 from chaos.relay import StormyServer
 from chaos.report import Report
@@ -30,8 +30,6 @@ _SIDES: dict[Database, Callable[[Path], AbstractAsyncContextManager[LedgerSide]]
     "sqlite": sqlite_side,
     "postgresql": postgresql_side,
 }
-#: Seconds for the intake to come up before the storm begins.
-START_SECONDS = 60.0
 #: Of the time of the storm, how much all sessions together would need for all messages.
 BUSY = 0.25
 #: By how much more than needed the clocks are put forward, in their own seconds, while nothing is due.

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from ledger_records import expansion, people
+from slow import PATIENT
 from web_service import FIELDS, TOKEN, Service, service
 
 import dispatcher
@@ -219,7 +220,7 @@ async def test_waits_as_long_as_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) 
         began = time.monotonic()
         await Client(url, TOKEN).send("t", instances="all")
 
-    assert 0.3 <= time.monotonic() - began < 5
+    assert 0.3 <= time.monotonic() - began < 5 * PATIENT
 
 
 async def test_gives_up_in_the_end() -> None:
@@ -238,7 +239,7 @@ async def test_gives_up_on_a_silent_server() -> None:
     async with server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         with pytest.raises(ServiceUnreachable, match="ReadTimeout"):
-            await Client(url, TOKEN, timeout=0.1, retries=1).send("t", instances="all")
+            await Client(url, TOKEN, timeout=0.5, retries=1).send("t", instances="all")
         for writer in hangs:
             writer.close()
 

@@ -13,6 +13,7 @@ import pytest
 from clock import Clock
 from ledger_records import new_delivery, new_event
 from program import PROJECT
+from slow import PATIENT
 from smtp_server import SmtpServer
 
 from dispatcher.domain.delivery import Delivery, Lane, NewVariant, OnUncertain, Status
@@ -74,6 +75,12 @@ class Work:
         """All deliveries, with their attempts."""
         return list(await self.ledger.deliveries.list(Filter(), with_attempts=True))
 
+    async def kept_some(self) -> None:
+        """Wait until the server has a message."""
+        async with asyncio.timeout(5 * PATIENT):
+            while not self.server.kept:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
     def copies(self) -> set[int]:
         """How many copies people got: {1} if all got one."""
         return set(Counter(kept.recipient for kept in self.server.kept).values())
@@ -127,7 +134,7 @@ async def test_a_drain_that_is_cancelled_returns_what_it_did_not_begin(work: Wor
     await work.fill(on_uncertain=OnUncertain.HOLD)
     work.server.script("DATA", delay=0.3)
     running = asyncio.create_task(work.worker()(Lane.NORMAL))
-    await asyncio.sleep(0.5)
+    await work.kept_some()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     states = Counter(row.status for row in await work.rows())
@@ -146,7 +153,7 @@ async def test_a_worker_that_stops_finishes_what_it_began(work: Work) -> None:
     work.server.script("DATA", delay=0.2)
     worker = work.worker()
     running = asyncio.create_task(worker(Lane.NORMAL))
-    await asyncio.sleep(0.3)
+    await work.kept_some()
     worker.stop()
     await running
     rows = await work.rows()
@@ -160,12 +167,12 @@ async def test_a_claim_that_lapsed_while_it_waited_is_not_sent(
 ) -> None:
     """A worker that could not renew its claims leaves them to the one that took them over."""
     await work.fill()
-    work.server.script("DATA", delay=0.3, times=8)
+    work.server.script("DATA", delay=1.2, times=8)
     _failing(monkeypatch, work.ledger.claims, "renew", 1_000)
-    slow = asyncio.create_task(work.worker("slow", lease=0.5)(Lane.NORMAL))
+    slow = asyncio.create_task(work.worker("slow", lease=2.0)(Lane.NORMAL))
     while not (claimed := await work.ledger.leases.held("w")):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(2.4)
     await work.ledger.leases.recover(claimed)  # and none that it has claimed anew meanwhile
     await work.worker("quick")(Lane.NORMAL)
     await slow
@@ -183,7 +190,7 @@ async def test_what_waits_in_a_worker_is_not_begun_once_its_event_is_cancelled(w
     await work.fill()
     work.server.script("DATA", delay=0.25)
     running = asyncio.create_task(work.worker()(Lane.NORMAL))
-    await asyncio.sleep(0.4)
+    await work.kept_some()
     [event] = {row.event for row in await work.rows()}
     await work.ledger.events.cancel(event)
     await work.ledger.deliveries.cancel(event)
@@ -280,6 +287,8 @@ async def test_what_is_known_counts_even_after_the_lease_ran_out(
 ) -> None:
     """The sweep guessed that nobody knows; the worker that does know is believed, and nothing is doubled."""
     await work.fill()
+    # All outcomes come at once, however slowly; of what is not done yet the sweep would be right.
+    monkeypatch.setattr(drain, "FLUSH_SECONDS", 60.0)
     original = work.ledger.claims.record
     swept: list[int] = []
 
@@ -307,7 +316,7 @@ async def test_a_ledger_that_is_away_gets_back_what_was_not_begun(
     calls = _failing(monkeypatch, work.ledger.claims, "give_back", 1)
     worker = work.worker()
     running = asyncio.create_task(worker(Lane.NORMAL))
-    await asyncio.sleep(0.5)
+    await work.kept_some()
     worker.stop() if how == "stop" else running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     states = Counter(row.status for row in await work.rows())
@@ -324,7 +333,7 @@ async def test_a_message_that_hangs_does_not_keep_the_lane(
     await work.fill()
     monkeypatch.setattr(drain, "BUDGET_SECONDS", 0.3)
     monkeypatch.setattr(drain, "IDLE_SECONDS", 0.1)
-    work.server.script("DOT", "p000@example.com", delay=3.0, times=1)
+    hang = work.server.script("DOT", "p000@example.com", action="hang", keep=True, times=1)
     worker = work.worker()
     first = asyncio.create_task(worker(Lane.NORMAL))
     await asyncio.sleep(1.0)
@@ -336,8 +345,9 @@ async def test_a_message_that_hangs_does_not_keep_the_lane(
             [NewVariant("v1", "Hello", CONTENT, "test@0")], [new_delivery("late@example.com")], ["<late@x>"]
         ),
     )
-    await asyncio.wait_for(worker(Lane.NORMAL), 1.5)
+    await asyncio.wait_for(worker(Lane.NORMAL), 1.5 * PATIENT)
     early, hangs = [kept.recipient for kept in work.server.kept], not first.done()
+    hang.released.set()
     await first
 
     assert "late@example.com" in early
@@ -348,10 +358,11 @@ async def test_a_message_that_hangs_does_not_keep_the_lane(
 async def test_a_ring_while_a_drain_waits_is_heard_at_once(work: Work) -> None:
     """What falls due while one message hangs is sent without waiting for it."""
     await work.fill()
-    work.server.script("DOT", "p000@example.com", delay=2.0, times=1)
+    hang = work.server.script("DOT", "p000@example.com", action="hang", keep=True, times=1)
     worker = work.worker()
     first = asyncio.create_task(worker(Lane.NORMAL))
-    await asyncio.sleep(0.8)
+    await hang.reached.wait()
+    await asyncio.sleep(0.5)
     [event] = await work.ledger.events.add([new_event("second")])
     await work.ledger.expansions.store(
         event.id,
@@ -360,8 +371,11 @@ async def test_a_ring_while_a_drain_waits_is_heard_at_once(work: Work) -> None:
         ),
     )
     assert await worker(Lane.NORMAL) == 0
-    await asyncio.sleep(0.4)
-    early, hangs = [kept.recipient for kept in work.server.kept], not first.done()
+    async with asyncio.timeout(5 * PATIENT):
+        while "late@example.com" not in (early := work.server.recipients):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    hangs = not first.done()
+    hang.released.set()
     await first
 
     assert "late@example.com" in early

@@ -11,6 +11,7 @@ import pytest
 from clock import Clock
 from ledger_records import SENT, claim, expanded, expansion, new_event, people
 from postgres_server import PostgresServer
+from slow import PATIENT
 from sqlalchemy import event, text
 
 from dispatcher.errors import ServiceUnreachable
@@ -50,14 +51,14 @@ async def test_a_full_disk_keeps_nothing_half(sqlite_ledger: Ledger, sqlite_url:
 async def test_a_full_disk_leaves_an_expansion_to_be_done_again(sqlite_ledger: Ledger) -> None:
     """An expansion that did not fit is not shown and not sent, and can be done again."""
     (added,) = await sqlite_ledger.events.add([new_event()])
-    on_checkout(sqlite_ledger, "max_page_count=2000")
+    on_checkout(sqlite_ledger, "max_page_count=500")
     with pytest.raises(ServiceUnreachable, match="is full"):
-        await sqlite_ledger.expansions.store(added.id, expansion(people(20_000)))
+        await sqlite_ledger.expansions.store(added.id, expansion(people(5_000)))
 
     assert await sqlite_ledger.deliveries.list() == []
     assert await claim(sqlite_ledger) == []
     on_checkout(sqlite_ledger, "max_page_count=1000000")
-    assert await sqlite_ledger.expansions.store(added.id, expansion(people(20_000), mark="b")) == 20_000
+    assert await sqlite_ledger.expansions.store(added.id, expansion(people(5_000), mark="b")) == 5_000
 
 
 async def test_a_read_only_file_is_named(sqlite_ledger: Ledger) -> None:
@@ -115,7 +116,9 @@ async def test_a_server_that_says_nothing_is_given_up(clock: Clock, monkeypatch:
         silent.listen()
         port = silent.getsockname()[1]
         with pytest.raises(ServiceUnreachable, match="does not answer"):
-            await asyncio.wait_for(Ledger.open(f"postgresql://me@127.0.0.1:{port}/ledger", clock=clock), 10)
+            await asyncio.wait_for(
+                Ledger.open(f"postgresql://me@127.0.0.1:{port}/ledger", clock=clock), 10 * PATIENT
+            )
 
 
 async def test_a_wrong_password_is_never_shown(postgres: PostgresServer, clock: Clock) -> None:
@@ -177,8 +180,8 @@ async def test_a_cancelled_call_leaves_nothing_behind(ledger: Ledger) -> None:
         await asyncio.sleep(delay / 3000)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    kept = await asyncio.wait_for(ledger.events.list(limit=1000), 10)
-    await asyncio.wait_for(ledger.events.add([new_event("last")]), 10)
+    kept = await asyncio.wait_for(ledger.events.list(limit=1000), 10 * PATIENT)
+    await asyncio.wait_for(ledger.events.add([new_event("last")]), 10 * PATIENT)
 
     assert len(kept) % 20 == 0
 

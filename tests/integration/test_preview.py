@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 from program import PROJECT, started
+from slow import PATIENT
 
 from dispatcher import environment
 from dispatcher.cli.preview_site import create_site
@@ -22,7 +23,7 @@ from dispatcher.cli.preview_state import Choice, Current
 from dispatcher.web.server import listen, serve_asgi
 
 PAGE = "/planned-maintenance/de/index.html"
-SECONDS = 20
+SECONDS = 20 * PATIENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 from postgres_server import PostgresServer
 from proxy import Proxy
+from slow import PATIENT
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -35,7 +36,7 @@ class Client:
         self.writer.write(line + b"\n")
         return await self.hear()
 
-    async def hear(self, seconds: float = 5.0) -> bytes:
+    async def hear(self, seconds: float = 5.0 * PATIENT) -> bytes:
         """A line; nothing if the connection is gone."""
         async with asyncio.timeout(seconds):
             try:
@@ -123,7 +124,7 @@ async def test_a_trap_springs_once_before_or_after_its_bytes(
     trap = proxy.once(b"COMMIT", "stall", passed=passed)
     before = await client.say(b"BEGIN")
     client.writer.write(b"COMMIT\n")
-    await asyncio.wait_for(trap.wait(), 5)
+    await asyncio.wait_for(trap.wait(), 5 * PATIENT)
     with pytest.raises(TimeoutError):
         await client.hear(0.2)
     await proxy.restore()

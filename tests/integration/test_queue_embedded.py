@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from slow import PATIENT
 
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.queue.connection import check, close, connect, parse
@@ -30,7 +31,7 @@ server.stop()
 """
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 5 * PATIENT) -> bool:
     """Whether it holds within so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -14,15 +14,20 @@ from typing import Any
 
 import pytest
 from arq.connections import ArqRedis
+from slow import PATIENT
 
 from dispatcher.domain.delivery import Lane
+from dispatcher.queue import lane_worker
 from dispatcher.queue.bell import Bell
 from dispatcher.queue.connection import close, connect, parse
 from dispatcher.queue.embedded import EmbeddedValkey
 from dispatcher.queue.lanes import queue_of
 from dispatcher.queue.worker import Handlers, LaneWorkers
 
-GRACE = timedelta(seconds=5)
+#: Far more than any stop needs, so that a stop which waits for its end shows.
+GRACE = timedelta(seconds=60)
+#: Seconds between two polls where the bell alone is to be heard: no test waits so long for anything.
+SELDOM = 100.0
 
 
 @pytest.fixture
@@ -105,7 +110,7 @@ async def running(
         await task
 
 
-async def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
+async def eventually(condition: Callable[[], bool], seconds: float = 5 * PATIENT) -> bool:
     """Whether it holds within so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -120,20 +125,16 @@ async def run(redis: Any, command: str) -> None:
     await redis.execute_command(*command.split())
 
 
-async def test_a_ring_runs_the_handler_soon(url: str, bell: Bell) -> None:
-    """A ring reaches its handler far sooner than the half second between two polls."""
+async def test_a_ring_runs_the_handler_soon(url: str, bell: Bell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ring reaches its handler without waiting for a poll."""
+    monkeypatch.setattr(lane_worker, "POLL_SECONDS", SELDOM)
     heard = Heard()
-    times = []
     async with running(url, heard):
         for number in range(20):
-            began = time.monotonic()
             assert await bell.ring_expand(f"event{number}", Lane.NORMAL)
             assert await eventually(lambda count=number + 1: len(heard.expanded) == count)  # type: ignore[misc]
-            times.append(time.monotonic() - began)
         assert await bell.ring_deliver(Lane.BULK)
         assert await eventually(lambda: heard.delivered == [Lane.BULK])
-
-    assert sorted(times)[10] < 0.2  # a poll would make it 0.25
 
 
 async def test_nothing_is_left_in_redis_when_the_work_is_done(url: str, bell: Bell, redis: ArqRedis) -> None:
@@ -179,20 +180,20 @@ async def test_urgent_does_not_wait_for_a_busy_bulk_lane(url: str, bell: Bell) -
         assert await eventually(lambda: heard.expanded == ["incident"])
 
 
-async def test_a_lane_keeps_to_its_concurrency_and_works_off_the_rest(url: str, bell: Bell) -> None:
+async def test_a_lane_keeps_to_its_concurrency_and_works_off_the_rest(
+    url: str, bell: Bell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No more run at a time than allowed; as one ends, the next begins without a poll's delay."""
+    monkeypatch.setattr(lane_worker, "POLL_SECONDS", SELDOM)
     heard = Heard()
     async with running(url, heard, concurrency=2):
         for number in range(20):
             await bell.ring_expand(f"slow{number}", Lane.BULK)
         assert await eventually(lambda: heard.running == 2)
-        began = time.monotonic()
         heard.release.set()
         assert await eventually(lambda: len(heard.expanded) == 20)
-        took = time.monotonic() - began
 
     assert heard.most == 2
-    assert took < 3.5  # ten rounds of half a second would be five
 
 
 async def test_a_flush_in_between_is_survived(url: str, bell: Bell, redis: ArqRedis) -> None:
@@ -307,7 +308,7 @@ async def test_a_redis_that_takes_no_writes_is_noticed(
         await redis.enqueue_job("expand", "first", _queue_name=queue_of(Lane.BULK))
         assert await eventually(lambda: heard.expanded == ["first"])
         await run(redis, breaks)
-        assert await eventually(lambda: workers.trouble != "", 7)
+        assert await eventually(lambda: workers.trouble != "", 7 * PATIENT)
         await run(redis, mends)
         assert await eventually(lambda: workers.trouble == "")
         await redis.enqueue_job("expand", "second", _queue_name=queue_of(Lane.BULK))
@@ -399,7 +400,7 @@ async def test_stop_waits_for_running_jobs_and_begins_none(url: str, bell: Bell,
     await asyncio.sleep(0.3)
     waited = not task.done()
     heard.release.set()
-    await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(task, 2 * PATIENT)
 
     assert waited
     assert heard.expanded == ["slow1"]
@@ -416,7 +417,7 @@ async def test_stop_cancels_what_outlasts_the_grace(url: str, bell: Bell) -> Non
     assert await eventually(lambda: heard.running == 1)
 
     workers.stop(timedelta(seconds=0.3))
-    await asyncio.wait_for(task, 2)
+    await asyncio.wait_for(task, 2 * PATIENT)
 
     assert heard.cancelled == ["slow1"]
     heard.release.set()
@@ -448,7 +449,7 @@ async def test_stop_is_quick_without_redis(tmp_path: Path) -> None:
         assert await eventually(lambda: workers.trouble != "")
         began = time.monotonic()
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3 * PATIENT
 
 
 async def test_stop_is_quick_at_any_moment(url: str) -> None:
@@ -463,7 +464,7 @@ async def test_stop_is_quick_at_any_moment(url: str) -> None:
         await task
         took.append(time.monotonic() - began)
 
-    assert max(took) < 2
+    assert max(took) < 2 * PATIENT
 
 
 async def test_two_worker_processes_share_the_jobs(url: str, bell: Bell) -> None:

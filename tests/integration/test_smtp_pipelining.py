@@ -11,7 +11,7 @@ from smtp_server import SmtpServer, Verb, trusting_context
 from dispatcher.domain.delivery import Status
 from dispatcher.smtp.relay import Envelope, Relay, Timeouts
 
-QUICK = Timeouts(connect=5, mail=0.3, recipient=0.3, data_start=0.3, data_end=0.3, reset=0.3, quit=0.2)
+QUICK = Timeouts(connect=20, mail=0.5, recipient=0.5, data_start=0.5, data_end=0.5, reset=0.5, quit=0.5)
 MESSAGE = b"Subject: hello\r\n\r\nbody\r\n"
 GROUP: tuple[Verb, ...] = ("MAIL", "RCPT", "DATA")
 
@@ -52,8 +52,9 @@ async def test_without_the_extension_each_command_waits() -> None:
     """A server that does not offer PIPELINING is never sent two commands at once."""
     async with SmtpServer(extensions=("ENHANCEDSTATUSCODES",)) as server:
         relay = Relay(server.address(), connections=1, reserved=0, timeouts=QUICK)
-        server.script("MAIL", action="hang", times=1)
+        hanging = server.script("MAIL", action="hang", times=1)
         sending = asyncio.create_task(relay.send(mail()))
+        await hanging.reached.wait()
         await asyncio.sleep(0.1)
 
         assert verbs(server)[-1] == "MAIL"

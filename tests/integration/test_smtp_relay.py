@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from clock import Monotonic
+from slow import PATIENT
 from smtp_server import Action, SmtpServer, Verb
 
 from dispatcher.domain.delivery import Outcome, Status
 from dispatcher.settings import RelayAddress
 from dispatcher.smtp.relay import Envelope, Relay, Timeouts
 
-QUICK = Timeouts(connect=5, mail=0.2, recipient=0.2, data_start=0.2, data_end=0.2, reset=0.2, quit=0.2)
+QUICK = Timeouts(connect=20, mail=0.5, recipient=0.5, data_start=0.5, data_end=0.5, reset=0.5, quit=0.5)
 MESSAGE = b"Subject: hello\r\n\r\nfirst\r\n.second\r\n..\r\nlast.\r\n"
 DEFERRED = (Status.DEFERRED, "relay_unreachable")
 LOST = (Status.UNCERTAIN, "lost_after_data")
@@ -30,7 +31,7 @@ def short(outcome: Outcome) -> tuple[Status, str]:
 
 async def until_open(server: SmtpServer, count: int) -> None:
     """Wait until the server has noticed that all but so many sessions are gone."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(5 * PATIENT):
         while server.open > count:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -264,7 +265,7 @@ async def test_a_cancelled_connection_leaves_nothing_open(server: SmtpServer, re
     task = asyncio.create_task(relay.send(mail()))
     await hanging.reached.wait()
     task.cancel()
-    await asyncio.wait({task}, timeout=2)
+    await asyncio.wait({task}, timeout=2 * PATIENT)
     was_cancelled = task.cancelled()  # and not swallowed until the time limit for connecting
     outcome = await relay.send(mail())
     await until_open(server, 1)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 import pytest
+from slow import PATIENT
 from smtp_server import SmtpServer, trusting_context
 
 from dispatcher.domain.circuit import LOGIN_PAUSE
@@ -151,7 +152,7 @@ async def test_a_greeting_refused_under_tls_defers_and_leaves_no_socket(
     async with SmtpServer(tls=mode) as server, relay_to(server.address()) as relay:
         server.script("EHLO", reply="550 5.7.1 Not you", skip=plain_greetings)
         outcome = await relay.send(ENVELOPE)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(5 * PATIENT):
             while server.open:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from slow import PATIENT
 from web_service import BATCH, STRUCTURED, TOKEN, Service, cloud_event, problems, service
 
 from dispatcher.web.limits import Limits
@@ -34,7 +35,7 @@ async def exchange(api: Service, *parts: bytes) -> bytes:
         for part in parts:
             writer.write(part)
             await writer.drain()
-        return await asyncio.wait_for(reader.read(), 10)
+        return await asyncio.wait_for(reader.read(), 10 * PATIENT)
     finally:
         writer.close()
 
@@ -96,7 +97,7 @@ async def test_stops_reading_an_endless_body(tmp_path: Path) -> None:
         _, writer = await asyncio.open_connection(address.hostname, address.port)
         writer.write(head("Transfer-Encoding: chunked"))
         with pytest.raises(ConnectionError):
-            await asyncio.wait_for(flood(writer), 20)
+            await asyncio.wait_for(flood(writer), 20 * PATIENT)
         writer.close()
         answer = await api.http.get("/healthz")
 
@@ -157,7 +158,7 @@ async def test_ends_while_a_caller_dawdles(tmp_path: Path) -> None:
         address = urlsplit(api.url)
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         await api.http.get("/healthz")
-    ended = await asyncio.wait_for(reader.read(), 10)
+    ended = await asyncio.wait_for(reader.read(), 10 * PATIENT)
     writer.close()
 
     assert ended == b""

@@ -11,17 +11,17 @@ from contextlib import contextmanager
 
 from dispatcher.watchdog import EXIT_CODE
 
-PATIENCE_SECONDS = 0.3
+PATIENCE_SECONDS = 0.6
 #: It lives for as long as its input stays open, and then goes on for a while without a watchdog.
 PROGRAM = f"""
 import sys, threading, time
 from dispatcher import watchdog
-watchdog.TICK_SECONDS = 0.03
-watched = watchdog.Watchdog(patience={round(PATIENCE_SECONDS / 0.03)})
+watchdog.TICK_SECONDS = 0.06
+watched = watchdog.Watchdog(patience={round(PATIENCE_SECONDS / 0.06)})
 def hang():
     time.sleep(60)
 def live():
-    reader = threading.Thread(target=sys.stdin.read)
+    reader = threading.Thread(target=sys.stdin.read, daemon=True)
     reader.start()
     while reader.is_alive():
         watched.alive()

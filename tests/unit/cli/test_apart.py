@@ -83,9 +83,9 @@ def test_work_of_another_thread_is_stopped_as_well() -> None:
         except Overtime as error:
             told.append(error)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    thread.join(20)
+    thread.join(60)
 
     assert len(told) == 1
 
