@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP) ## Build .venv
 
-demo: install ## One event of every type through real parts into a mailbox
+demo: install ## Two stories and one event of every type through real parts into a mailbox
 	$(BIN)/dispatcher demo
 
 test: install lint types checkers ## Lint, types and every test that needs nothing but pip and npm

@@ -13,17 +13,28 @@ from zoneinfo import ZoneInfo
 
 from dispatcher.domain.catalogue import CommunicationType
 from dispatcher.domain.delivery import NewDelivery
+from dispatcher.domain.moment import parse_duration
 from dispatcher.domain.values import ValueInvalid, parse_value
 
 
-def expires_at(spec: CommunicationType, fields: Mapping[str, Any], time_zone: str) -> datetime | None:
+def expires_at(
+    spec: CommunicationType, fields: Mapping[str, Any], time_zone: str, accepted_at: datetime | None = None
+) -> datetime | None:
     """From when on a mail must not leave any more, in UTC; None if it always may.
 
     Args:
         spec: The communication type, whose `expires` names the field.
         fields: Plain JSON values by field, as the event gave them.
         time_zone: The reader's IANA zone: there a date lasts until midnight.
+        accepted_at: When the event was accepted; what the type's `expires_after` counts from.
     """
+    found = [_by_field(spec, fields, time_zone)]
+    if spec.expires_after and accepted_at:
+        found.append(accepted_at.astimezone(UTC) + parse_duration(spec.expires_after))
+    return min((moment for moment in found if moment is not None), default=None)
+
+
+def _by_field(spec: CommunicationType, fields: Mapping[str, Any], time_zone: str) -> datetime | None:
     field = spec.fields.get(spec.expires or "")
     if field is None or (given := _given(spec, fields)) is None:
         return None
@@ -43,7 +54,8 @@ def too_late(
     over = sum(one.expires_at is not None and one.expires_at <= now for one in deliveries)
     if not over:
         return []
-    passed = f"{spec.expires} ({str(_given(spec, fields))[:60]}) has passed"
+    named = f"{spec.expires} ({str(_given(spec, fields))[:60]})" if spec.expires else "expires_after"
+    passed = f"{named} has passed"
     if over == len(deliveries):
         return [f"{passed}, so nobody is mailed"]
     return [f"{passed} for {over} of {len(deliveries)} deliveries, which are not sent"]

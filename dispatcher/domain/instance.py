@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from functools import cache, lru_cache
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-from dispatcher.domain.catalogue import Address, Line, Role, TypeKey
+from dispatcher.domain.house import Address
 from dispatcher.domain.language import DEFAULT, Language
 from dispatcher.domain.model import Model
+from dispatcher.domain.words import HolidayCalendar, Line, Region, Role, TimeZone, TypeKey
 
-Region = Literal["emea", "americas", "apac", "japan"]
 InstanceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 HttpUrl = Annotated[
     str, StringConstraints(pattern=r"""^https?://[^\s<>"'\\^`{|}\x00-\x1f]+$""", max_length=2000)
@@ -26,24 +24,6 @@ HttpUrl = Annotated[
 
 #: The keys of a recipient file that hold people, in the order in which they give name, language and zone.
 ROLES: tuple[Role, ...] = ("admins", "global_admins", "recipients", "users", "partners")
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_+/-]{1,60}", name):
-        raise ValueError("is no IANA time zone; write one like Europe/Berlin")
-    # A system has further files beside the zones (localtime, posixrules), which mean what it likes.
-    if name not in _zones():
-        raise ValueError(f"{name!r} is no IANA time zone; write one like Europe/Berlin")
-    return name
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones()) - {"localtime", "posixrules", "Factory"}
-
-
-TimeZone = Annotated[str, AfterValidator(_zone)]
 
 
 def _day(value: Any) -> Any:
@@ -103,6 +83,7 @@ class Instance(Model):
     Attributes:
         id: Unique among all files.
         sandbox_of: For a sandbox: the production instance that it belongs to.
+        holidays: Calendars of holidays that hold here in place of the region's; None for the region's.
         file: The file it was read from, relative to the root; empty where there is none.
     """
 
@@ -115,6 +96,7 @@ class Instance(Model):
     time_zone: TimeZone = "UTC"
     version: Line | None = None
     sandbox_of: InstanceId | None = None
+    holidays: list[HolidayCalendar] | None = None
     admins: Annotated[list[AnyPerson], Field(min_length=1)]
     global_admins: Annotated[list[AnyPerson], Field(default_factory=list)]
     recipients: Annotated[list[AnyListedPerson], Field(default_factory=list)]

@@ -146,3 +146,14 @@ def test_a_sample_of_a_shipped_type_goes_out(key: str, zone: str) -> None:
 
     assert found is not None
     assert found > NOW + timedelta(days=1)
+
+
+def test_a_type_may_expire_some_time_after_its_event() -> None:
+    """Of the field's moment and the span after acceptance the earlier counts."""
+    spec = expiring("datetime").model_copy(update={"expires_after": "P2D"})
+    late, soon = "2027-03-20T00:00+00:00", "2027-03-07T00:00+00:00"
+
+    assert expires_at(spec, {"over": late}, "UTC", NOW) == NOW + timedelta(days=2)
+    assert expires_at(spec, {"over": soon}, "UTC", NOW) == datetime.fromisoformat(soon)
+    assert expires_at(spec, {}, "UTC", NOW) == NOW + timedelta(days=2)
+    assert expires_at(spec, {}, "UTC") is None
