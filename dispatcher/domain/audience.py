@@ -13,9 +13,11 @@ from datetime import date
 from typing import Any
 
 from dispatcher.domain.address import folded
-from dispatcher.domain.catalogue import CommunicationType, Role
+from dispatcher.domain.catalogue import CommunicationType
 from dispatcher.domain.delivery import Reason
+from dispatcher.domain.house import Owner
 from dispatcher.domain.instance import ROLES, Instance, ListedPerson, Person
+from dispatcher.domain.words import Role
 
 #: The roles of a file that one word of an audience stands for.
 _EXPANSION: Mapping[str, tuple[Role, ...]] = {"admins": ("admins", "global_admins")}
@@ -66,12 +68,13 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the audience is asked for: a type, its fields and the instance's day."""
+    """What the audience is asked for: a type, its fields, the instance's day, the service's own people."""
 
     key: str
     type: CommunicationType
     today: date
     fields: Mapping[str, Any]
+    owners: tuple[Owner, ...] = ()
 
 
 def resolve(question: Question, instance: Instance) -> Audience:
@@ -88,7 +91,7 @@ def resolve(question: Question, instance: Instance) -> Audience:
             continue
         reasons.setdefault(folded(person.address), []).append(Reason(role, at))
         first.setdefault(folded(person.address), person)
-    profiles = _profiles(instance)
+    profiles = _profiles(question, instance)
     recipients = tuple(
         _recipient(instance, first[key].address, profiles.get(key, {}), tuple(found))
         for key, found in reasons.items()
@@ -121,11 +124,20 @@ def _named(question: Question, instance: Instance) -> Iterator[tuple[str, Person
     contact = question.fields.get("contact") if "contact" in question.type.audience.roles else None
     if contact:
         yield "contact", Person(address=contact)
+    yield from (("owners", person) for person in _owners(question))
+
+
+def _owners(question: Question) -> list[Person]:
+    if "owners" not in question.type.audience.roles:
+        return []
+    return [Person.model_validate(owner.model_dump()) for owner in question.owners]
 
 
 def _place(instance: Instance, role: str, person: Person) -> str:
     if role == "contact":
         return "the event's field contact"
+    if role == "owners":
+        return "owners in catalogue.yaml"
     return f"{instance.file}:{person.line}" if instance.file else f"instance {instance.id}"
 
 
@@ -146,11 +158,14 @@ def _refusal(question: Question, role: str, person: Person, wanted: tuple[str, .
     return ""
 
 
-def _profiles(instance: Instance) -> dict[str, dict[str, str]]:
-    """Name, language and zone by address: the first role that gives each (policy, section 6)."""
+def _profiles(question: Question, instance: Instance) -> dict[str, dict[str, str]]:
+    """Name, language and zone by address: the first role that gives each (policy, section 6).
+
+    To what the owners get, their own entries come first.
+    """
     profiles: dict[str, dict[str, str]] = {}
-    for role in ROLES:
-        for person in instance.people(role):
+    for people in (_owners(question), *(instance.people(role) for role in ROLES)):
+        for person in people:
             profile = profiles.setdefault(folded(person.address), {})
             for key in ("name", "language", "time_zone"):
                 if (value := getattr(person, key)) is not None:

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
+from pydantic import Field, StringConstraints
 
-from dispatcher.domain.address import AddressInvalid, canonical
+from dispatcher.domain.cadence import Cadence, SpanText
+from dispatcher.domain.deadline import Deadline
 from dispatcher.domain.delivery import Lane, OnUncertain
+from dispatcher.domain.house import BusinessHours, Owner, Sender, Service
 from dispatcher.domain.language import LANGUAGES, Language
 from dispatcher.domain.model import Model
+from dispatcher.domain.words import (
+    AudienceRole,
+    Channel,
+    FieldKey,
+    Line,
+    Region,
+    TypeKey,
+)
 
-Role = Literal["admins", "global_admins", "recipients", "users", "partners", "contact"]
-#: What an audience may name. ``admins`` means system admins and global admins (policy, section 6).
-AudienceRole = Literal["admins", "recipients", "users", "partners", "contact"]
 Kind = Literal[
     "text",
     "paragraphs",
@@ -32,27 +39,8 @@ Kind = Literal[
     "table",
     "address",
 ]
-Channel = Literal["mail", "admin-centre", "in-product"]
-
-Line = Annotated[
-    str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")
-]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
-TypeKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$", max_length=60)]
-FieldKey = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=60)]
 TemplateName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=60)]
-
-
-def _address(text: str) -> str:
-    try:
-        return canonical(text)
-    except AddressInvalid as error:
-        raise ValueError(f"{text[:80]!r} {error}") from None
-
-
-Address = Annotated[
-    str, AfterValidator(_address), WithJsonSchema({"type": "string", "format": "email", "maxLength": 254})
-]
 
 
 class Palette(Model):
@@ -76,25 +64,6 @@ class Banner(Palette):
     cue: Annotated[str, StringConstraints(min_length=1, max_length=2)]
 
 
-class Sender(Model):
-    """Who a mail comes from."""
-
-    address: Address
-    name: Line
-
-    @property
-    def domain(self) -> str:
-        """What stands after the ``@`` of the address."""
-        return self.address.rpartition("@")[2]
-
-
-class Service(Model):
-    """The cloud application that the mails speak of."""
-
-    name: Line
-    support_url: str | None = None
-
-
 class FieldSpec(Model):
     """One fact that an event of a type carries.
 
@@ -107,11 +76,14 @@ class FieldSpec(Model):
         items: For kind ``list``: the kind of each item.
         columns: For kind ``table``: each column's key and specification.
         after: For kinds ``datetime`` and ``date``: the field that this one must come after.
+        from_plan: Whether the plan that an event is about says it where the event does not; then `required`
+            holds for an event without a plan alone.
     """
 
     kind: Kind
     label: Line
     required: bool = False
+    from_plan: bool = False
     help: str = ""
     example: Any = None
     default: Any = None
@@ -186,6 +158,20 @@ class Calendar(Model):
     moved_subject: Line | None = None
 
 
+class MinimumNotice(Model):
+    """How long ahead of a field's moment an event must come.
+
+    Attributes:
+        field: A field of kind ``datetime`` or ``date``.
+        least: A span like ``P5D``.
+        otherwise: Whether an event that comes later gets a warning or is refused.
+    """
+
+    field: FieldKey
+    least: SpanText
+    otherwise: Literal["flag", "refuse"] = "flag"
+
+
 class CommunicationType(Model):
     """What is announced, how it looks and who is told.
 
@@ -199,7 +185,14 @@ class CommunicationType(Model):
             programs show one conversation, or each has its own.
         expires: The field of kind ``datetime`` or ``date`` after which a mail that has not left is of no
             use; it becomes ``expired`` and is not sent. A date lasts until midnight where the reader is.
+        expires_after: How long after its event was accepted a mail that has not left is of no use; the
+            earlier of both counts.
         calendar: The window that its mails bring for calendars.
+        minimum_notice: How long ahead its events must come.
+        waits_for_incident: Whether its mail is held for an instance while a major incident affects it; left
+            out, that of optional types is.
+        opens_incident: Whether its events open, go on with and end a major incident.
+        deadline: What is promised, reckoned from severity and plan.
     """
 
     title: Line
@@ -219,7 +212,12 @@ class CommunicationType(Model):
     mail_when: MailWhen | None = None
     thread_subject: Literal["keep", "own"] = "own"
     expires: Line | None = None  # of any form: who writes `2d` is to read that it is no field
+    expires_after: SpanText | None = None
     calendar: Calendar | None = None
+    minimum_notice: MinimumNotice | None = None
+    waits_for_incident: bool | None = None
+    opens_incident: bool = False
+    deadline: Deadline | None = None
 
     def language_for(self, wanted: str) -> str:
         """The language a reader of `wanted` gets this type in."""
@@ -231,13 +229,18 @@ class Catalogue(Model):
 
     Attributes:
         senders: ``default`` for everybody, ``partners`` for partners of record.
+        owners: Who of the service's own people is reminded of what is owed.
+        business: Working hours and holidays of each region.
     """
 
     version: Literal[1]
     service: Service
+    owners: list[Owner] = []
+    business: dict[Region, BusinessHours] = {}
     senders: dict[Literal["default", "partners"], Sender]
     banners: dict[TypeKey, Banner]
     types: dict[TypeKey, CommunicationType]
+    cadences: dict[TypeKey, Cadence] = {}
 
     def sender(self, key: str) -> Sender:
         """The sender of that key; partners of record have one of their own."""

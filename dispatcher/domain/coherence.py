@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from string import Formatter
 
 from dispatcher.domain.catalogue import Catalogue, CommunicationType, FieldSpec, Palette
+from dispatcher.domain.coherence_cadences import cadence_problems
 from dispatcher.domain.colour import MIN_CONTRAST, contrast, contrast_inverted
+from dispatcher.domain.deadline import Deadline
 from dispatcher.domain.expiry import expires_at
 from dispatcher.domain.fields import parse_fields, sample
+from dispatcher.domain.misfit import at as _at
+from dispatcher.domain.misfit import names_field as _names_field
+from dispatcher.domain.misfit import unknown as _unknown
 from dispatcher.domain.moment import is_relative
 from dispatcher.domain.values import ValueInvalid, expected, parse_value
 from dispatcher.errors import Problem
@@ -33,11 +37,7 @@ def problems_of(catalogue: Catalogue) -> list[Problem]:
         found += _faint_inverted(f"banners.{key}", banner)
     for key, spec in catalogue.types.items():
         found += _type(f"types.{key}", spec, catalogue)
-    return found
-
-
-def _at(path: str, what: str, fix: str) -> Problem:
-    return Problem(where=path, what=what, fix=fix, key=path)
+    return [*found, *cadence_problems(catalogue)]
 
 
 def _faint(path: str, palette: Palette) -> Iterator[Problem]:
@@ -70,13 +70,6 @@ def _type(path: str, spec: CommunicationType, catalogue: Catalogue) -> Iterator[
     yield from _fields(path, spec)
 
 
-def _unknown(path: str, word: str, known: Collection[str], what: str) -> Problem:
-    close = difflib.get_close_matches(word, known, n=1)
-    others = f"use one of {', '.join(sorted(known))}" if known else f"add a {what}"
-    fix = f"did you mean {close[0]}" if close else others
-    return _at(path, f"{word!r} is no {what}", fix)
-
-
 def _references(path: str, spec: CommunicationType, catalogue: Catalogue) -> Iterator[Problem]:
     if spec.banner is not None and spec.banner not in catalogue.banners:
         yield _unknown(f"{path}.banner", spec.banner, catalogue.banners, "banner")
@@ -92,18 +85,45 @@ def _references(path: str, spec: CommunicationType, catalogue: Catalogue) -> Ite
         if spec.becomes.type not in catalogue.types:
             yield _unknown(f"{path}.becomes.type", spec.becomes.type, catalogue.types, "type")
         yield from _names_field(f"{path}.becomes.when", spec, spec.becomes.when, ("boolean",))
+    yield from _rules(path, spec)
+
+
+def _rules(path: str, spec: CommunicationType) -> Iterator[Problem]:
     if spec.mail_when:
         yield from _names_field(f"{path}.mail_when.field", spec, spec.mail_when.field)
+    if spec.minimum_notice:
+        kinds = ("datetime", "date")
+        yield from _names_field(f"{path}.minimum_notice.field", spec, spec.minimum_notice.field, kinds)
+    if spec.deadline:
+        yield from _deadline(f"{path}.deadline", spec, spec.deadline)
 
 
-def _names_field(
-    path: str, spec: CommunicationType, key: str, kinds: Collection[str] = ()
-) -> Iterator[Problem]:
-    if key not in spec.fields:
-        yield _unknown(path, key, spec.fields, "field of this type")
-    elif kinds and spec.fields[key].kind not in kinds:
-        fix = f"name a field of kind {' or '.join(kinds)}"
-        yield _at(path, f"{key!r} is of kind {spec.fields[key].kind}", fix)
+def _deadline(path: str, spec: CommunicationType, deadline: Deadline) -> Iterator[Problem]:
+    """A choice that the rule does not know would be promised nothing, and nobody would see it."""
+    yield from _names_field(f"{path}.field", spec, deadline.field, ("datetime",))
+    yield from _names_field(f"{path}.since", spec, deadline.since, ("datetime",))
+    if deadline.around_the_clock:
+        yield from _names_field(f"{path}.around_the_clock", spec, deadline.around_the_clock, ("boolean",))
+    wrong = [
+        *_names_field(f"{path}.severity", spec, deadline.severity, ("choice",)),
+        *_names_field(f"{path}.plan", spec, deadline.plan, ("choice",)),
+    ]
+    yield from wrong
+    if wrong:
+        return
+    severities, plans = spec.fields[deadline.severity].choices, spec.fields[deadline.plan].choices
+    yield from _one_each(f"{path}.within", deadline.within, severities)
+    yield from _one_each(f"{path}.clock", deadline.clock, severities)
+    for severity, row in deadline.within.items():
+        yield from _one_each(f"{path}.within.{severity}", row, plans)
+
+
+def _one_each(path: str, given: Collection[str], wanted: Collection[str]) -> Iterator[Problem]:
+    if missing := [key for key in wanted if key not in given]:
+        yield _at(path, f"says nothing of {', '.join(missing)}", "add one entry for each choice of the field")
+    for key in given:
+        if key not in wanted:
+            yield _unknown(path, key, wanted, "choice of the field")
 
 
 def _audience(path: str, spec: CommunicationType, catalogue: Catalogue) -> Iterator[Problem]:

@@ -85,6 +85,8 @@ MOVE_REASONS = frozenset(
     {
         "cancelled",  # its event was withdrawn before it left
         "expired",  # what it announces was over before it left
+        "incident",  # a major incident affects its instance, and its type waits for the end of that
+        "incident_over",  # that is over, and it went back to the queue
         "opted_out",  # its reader wants no more mail of its type
         "poison",  # three workers in a row went away while they were sending it
         "relay_unreachable",  # it went back to the queue unsent, because the server takes nothing

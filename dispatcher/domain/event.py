@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dispatcher.domain.delivery import Lane, Status
+from dispatcher.domain.plan import Decision
+from dispatcher.domain.words import AudienceRole, Channel
 
 
 class EventStatus(StrEnum):
@@ -33,6 +35,14 @@ class Selection:
     values: tuple[str, ...] = ()
 
 
+class StepKey(NamedTuple):
+    """Which step of which revision of a plan."""
+
+    plan: str
+    revision: int
+    key: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event that was checked against the catalogue and may be committed.
@@ -44,6 +54,11 @@ class NewEvent:
         fields: Plain JSON values, as given, already checked.
         fingerprint: A hash of what the caller said, to tell a repeat from a conflict.
         record_only: Why nobody will be mailed, or an empty string.
+        warnings: What its sender should know from the start.
+        channels: Where it is told; None for where its type is.
+        roles: Who gets the mail; None for who gets its type's.
+        step: The step of a plan that it tells. It is added only if that step is still due.
+        decision: The admin who decided what it says; None where upstream did.
     """
 
     source: str
@@ -57,6 +72,11 @@ class NewEvent:
     fingerprint: str
     time: datetime | None = None
     record_only: str = ""
+    warnings: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] | None = None
+    roles: tuple[AudienceRole, ...] | None = None
+    step: StepKey | None = None
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +88,8 @@ class Event:
         external_id: The id that upstream gave it, unique within `source`.
         counts: How many deliveries stand where; empty before it is expanded.
         cancelled_at: When it was withdrawn, or None; what had been sent by then stays sent.
+        channels: Where it is told; None for where its type is.
+        roles: Who gets the mail; None for who gets its type's.
     """
 
     id: str
@@ -86,3 +108,5 @@ class Event:
     warnings: tuple[str, ...] = ()
     counts: Mapping[Status, int] = field(default_factory=dict)
     cancelled_at: datetime | None = None
+    channels: tuple[Channel, ...] | None = None
+    roles: tuple[AudienceRole, ...] | None = None

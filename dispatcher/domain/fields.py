@@ -79,6 +79,11 @@ def known(spec: CommunicationType, fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key in spec.fields}
 
 
+def filled(fields: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """An event's fields, with what its plan says where it says nothing itself."""
+    return {**facts, **{key: value for key, value in fields.items() if value is not None}}
+
+
 def sample(spec: CommunicationType, now: datetime) -> dict[str, Any]:
     """The field values of the type's examples, as an event sent at `now` would carry them."""
     return {

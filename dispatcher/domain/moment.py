@@ -96,3 +96,22 @@ def _distance(match: re.Match[str]) -> timedelta:
 def day_in(zone: str, moment: datetime) -> date:
     """The calendar day of `moment` in the IANA time zone `zone`."""
     return moment.astimezone(ZoneInfo(zone)).date()
+
+
+def first_moment(zone: str, day: date, hour: time) -> datetime:
+    """When the clock of the IANA time zone `zone` first shows `hour` on `day`, in UTC.
+
+    Of an hour that comes twice it is the first; where clocks skip the hour, the moment at which they do.
+    """
+    there = ZoneInfo(zone)
+    wanted = datetime.combine(day, hour)
+    found = wanted.replace(tzinfo=there).astimezone(UTC)
+    if found.astimezone(there).replace(tzinfo=None) == wanted:
+        return found
+    # PEP 495: of an hour in a gap, fold=1 is reckoned by the offset after it, which leads to before the gap.
+    early = wanted.replace(tzinfo=there, fold=1).astimezone(UTC)
+    offset = early.astimezone(there).utcoffset()
+    while found - early > timedelta(seconds=1):
+        middle = early + ((found - early) / 2 // timedelta(seconds=1)) * timedelta(seconds=1)
+        early, found = (middle, found) if middle.astimezone(there).utcoffset() == offset else (early, middle)
+    return found

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dispatcher.domain.catalogue import Catalogue, CommunicationType, Sender
+from dispatcher.domain.catalogue import Catalogue, CommunicationType
 from dispatcher.domain.event import Event
+from dispatcher.domain.house import Sender
 
 
 @dataclass(frozen=True, slots=True)

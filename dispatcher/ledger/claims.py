@@ -12,9 +12,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, bindparam, exists, insert, literal_column, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dispatcher.domain.delivery import Claim, Lane, OnUncertain, Status
+from dispatcher.domain.delivery import Claim, Lane, Status
 from dispatcher.errors import ServiceUnreachable
+from dispatcher.ledger.claim_rows import CLAIM, claim_of
 from dispatcher.ledger.engine import Database
+from dispatcher.ledger.holds import affected
 from dispatcher.ledger.leases import Lease, undone
 from dispatcher.ledger.outcomes import (
     BAR,
@@ -27,7 +29,7 @@ from dispatcher.ledger.outcomes import (
     barred_row,
     settled,
 )
-from dispatcher.ledger.schema import SUSPECT, attempts, deliveries, events, variants
+from dispatcher.ledger.schema import SUSPECT, attempts, deliveries, variants
 from dispatcher.ledger.suppressions import opted_out
 
 _IDS = 5000  # ids in one IN list
@@ -36,27 +38,6 @@ _SUSPICIOUS = deliveries.c.crashes >= literal_column(str(SUSPECT))
 # What a worker is sending already; the literal is for the index on leases.
 _BUSY = deliveries.alias("busy")
 _AT_A_SUSPECT = (_BUSY.c.status == literal_column(f"'{Status.SENDING}'")) & (_BUSY.c.crashes >= SUSPECT)
-_CLAIM = (
-    deliveries.c.id,
-    deliveries.c.event,
-    deliveries.c.type,
-    deliveries.c.instance,
-    deliveries.c.address,
-    deliveries.c.name,
-    deliveries.c.language,
-    deliveries.c.sender,
-    deliveries.c.lane,
-    deliveries.c.message_id,
-    deliveries.c.variant,
-    deliveries.c.fence,
-    deliveries.c.tries,
-    deliveries.c.created_at,
-    deliveries.c.retry_from,
-    deliveries.c.on_uncertain,
-    deliveries.c.expires_at,
-    deliveries.c.thread_root,
-    exists().where(events.c.id == deliveries.c.event, events.c.cancelled_at.is_not(None)).label("cancelled"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +56,27 @@ class Claims:
         self._unheard: list[tuple[Lease, Lane]] = []
 
     async def claim(
-        self, lane: Lane, limit: int, *, worker: str, lease: timedelta, optional: Collection[str] = ()
+        self,
+        lane: Lane,
+        limit: int,
+        *,
+        worker: str,
+        lease: timedelta,
+        optional: Collection[str] = (),
+        waiting: Collection[str] = (),
     ) -> Sequence[Claim]:
         """Take over up to `limit` due deliveries of a lane: they are `Status.SENDING` when this returns.
 
         Those that waited longest come first. No delivery goes to two workers while its lease holds. What
-        was cancelled, has expired, or is of an `optional` type that its reader opted out of is settled on the
-        way and not handed out. Of those that may be what ended their last workers, a worker has one a lane at
-        a time, so that the next end says which it was.
+        was cancelled, has expired, is of an `optional` type that its reader opted out of, or is of a
+        `waiting` type while an incident affects its instance, is settled on the way and not handed out. Of
+        those that may be what ended their last workers, a worker has one a lane at a time, so that the next
+        end says which it was.
         """
         while True:
             now = self._database.now()
             ours = Lease(worker, now + lease)
-            asked = (*_CLAIM, opted_out(optional).label("opted_out"))
+            asked = (*CLAIM, opted_out(optional).label("opted_out"), affected(waiting).label("affected"))
             unheard, self._unheard = self._unheard, []
             try:
                 async with self._database.write() as transaction:
@@ -101,7 +90,7 @@ class Claims:
                 self._unheard += [*unheard, (ours, lane)]  # it may have been committed all the same
                 raise
             if len(barred) < len(rows) or not rows:
-                taken = [_claim(row) for row in rows if not bar(row, now)]
+                taken = [claim_of(row) for row in rows if not bar(row, now)]
                 return sorted(taken, key=lambda claim: claim.id)
 
     async def content(self, variant_ids: Sequence[int]) -> Mapping[int, VariantContent]:
@@ -274,26 +263,3 @@ def _unclaimed(claim: Claim, reason: str, now: datetime) -> dict[str, Any]:
         "due": now,
         "now": now,
     }
-
-
-def _claim(row: Any) -> Claim:
-    return Claim(
-        id=row.id,
-        event=row.event,
-        type=row.type,
-        instance=row.instance,
-        address=row.address,
-        name=row.name,
-        language=row.language,
-        sender=row.sender,
-        lane=Lane(row.lane),
-        message_id=row.message_id,
-        variant=row.variant,
-        fence=row.fence,
-        tries=row.tries - 1,
-        created_at=row.created_at,
-        retry_from=row.retry_from or row.created_at,
-        expires_at=row.expires_at,
-        thread_root=row.thread_root,
-        on_uncertain=OnUncertain(row.on_uncertain),
-    )

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-from sqlalchemy import Select, bindparam, case, delete, func, literal_column, select, tuple_, update
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Select, bindparam, case, delete, func, literal_column, select, update
 
-from dispatcher.domain.delivery import Lane, Status
-from dispatcher.domain.event import Event, EventStatus, NewEvent, Selection
-from dispatcher.errors import EventConflict, EventInvalid, NotFound, Problem
+from dispatcher.domain.delivery import Lane
+from dispatcher.domain.event import Event, EventStatus, NewEvent
+from dispatcher.errors import NotFound
 from dispatcher.ledger.columns import Moment, storable
 from dispatcher.ledger.deliveries import count, staged
-from dispatcher.ledger.engine import Database, upsert
-from dispatcher.ledger.ids import new_ids
+from dispatcher.ledger.engine import Database
+from dispatcher.ledger.event_rows import Name, event_of, name_of
+from dispatcher.ledger.intake import Advancer, Observer, take_in
 from dispatcher.ledger.schema import deliveries, events
 
 CANCELLED_EARLY = "it was cancelled before anybody was mailed"
-_PAIRS = 500  # pairs in one IN list; PostgreSQL's driver takes 32,767 parameters
 # Not a parameter: only then does SQLite see that the partial index will do.
 _ACCEPTED = select(events).where(events.c.status == literal_column(f"'{EventStatus.ACCEPTED}'"))
 _FAILED = events.c.status == literal_column(f"'{EventStatus.FAILED}'")
@@ -34,8 +32,8 @@ class Added:
     """What became of an event that was handed in.
 
     Attributes:
-        id: The event's id in the ledger.
-        duplicate: True if the very same event was there before.
+        id: The event's id in the ledger; empty if it was to tell a step that is not due any more.
+        duplicate: True if nothing new was made of it: the very same event was there before.
     """
 
     id: str
@@ -48,41 +46,35 @@ class Events:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, new: Sequence[NewEvent]) -> Sequence[Added]:
+    async def add(
+        self,
+        new: Sequence[NewEvent],
+        *,
+        advancer: Advancer | None = None,
+        observers: Sequence[Observer] = (),
+    ) -> Sequence[Added]:
         """Commit events, all or none; one that is known already is not added again.
 
-        An event with `NewEvent.record_only` is `EventStatus.RECORDED` at once, with that as its reason.
+        An event with `NewEvent.record_only` is `EventStatus.RECORDED` at once, with that as its reason. What
+        events bring about is committed with them: turns of the plans that they are about, in the order of
+        the batch, the steps that they tell, and what `observers` write.
 
         Returns:
-            For each event, in the same order, its id and whether it is a duplicate.
+            For each event, in the same order, its id and whether it is a duplicate. One that tells a step
+            which is not due any more is not added: its id is that of the event that told it, or empty.
 
         Raises:
             EventConflict: A pair of source and external id has other content, here or in the ledger.
-            EventInvalid: Text or a field cannot be stored.
+            EventInvalid: Text or a field cannot be stored, or a plan does not allow the event.
             ServiceUnreachable: The database cannot be had; nothing was kept.
         """
-        wanted = _distinct(new)
-        now = self._database.now()
-        ids = new_ids("evt_", now, self._database.token)
-        own = {key: next(ids) for key in wanted}
-        rows = [{"id": own[key], "accepted_at": now, **_row(event)} for key, event in wanted.items()]
-        # In one order everywhere, so that two batches with common keys cannot wait for each other.
-        rows.sort(key=lambda row: (row["external_id"], row["source"]))
-        async with self._database.write() as transaction:
-            if rows:
-                await transaction.execute(
-                    upsert(transaction, events).on_conflict_do_nothing(
-                        index_elements=["external_id", "source"]
-                    ),
-                    rows,
-                )
-            kept = await _kept(transaction, wanted)
-        seen: set[tuple[str, str]] = set()
+        own, kept = await take_in(self._database, new, advancer, observers)
+        seen: set[Name] = set()
         added = []
         for event in new:
-            key = (event.source, event.external_id)
-            added.append(Added(kept[key], duplicate=kept[key] != own[key] or key in seen))
-            seen.add(key)
+            name = name_of(event)
+            added.append(Added(kept[name], duplicate=kept[name] != own[name] or name in seen))
+            seen.add(name)
         return added
 
     async def get(self, id: str) -> Event:  # noqa: A002 - the column's name
@@ -199,81 +191,4 @@ class Events:
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
             counts = await count(connection, [row.id for row in rows])
-        return [_event(row, counts.get(row.id, {})) for row in rows]
-
-
-def _distinct(new: Sequence[NewEvent]) -> dict[tuple[str, str], NewEvent]:
-    """The events by source and external id, checked before anything is written."""
-    wanted: dict[tuple[str, str], NewEvent] = {}
-    for event in new:
-        for key, text in (("source", event.source), ("id", event.external_id), ("thread", event.thread)):
-            if text and storable(text) != text:
-                problem = "holds a NUL character or a broken Unicode character"
-                raise EventInvalid(Problem(key, problem, "send plain Unicode text"))
-        known = wanted.setdefault((event.source, event.external_id), event)
-        if known.fingerprint != event.fingerprint:
-            raise EventConflict(event.source, event.external_id)
-    return wanted
-
-
-async def _kept(
-    transaction: AsyncConnection, wanted: Mapping[tuple[str, str], NewEvent]
-) -> dict[tuple[str, str], str]:
-    """The id under which each event is in the ledger, whoever brought it."""
-    keys, kept = list(wanted), {}
-    for start in range(0, len(keys), _PAIRS):
-        query = select(events.c.id, events.c.source, events.c.external_id, events.c.fingerprint).where(
-            tuple_(events.c.external_id, events.c.source).in_(
-                [(external_id, source) for source, external_id in keys[start : start + _PAIRS]]
-            )
-        )
-        for id_, source, external_id, fingerprint in (await transaction.execute(query)).all():
-            if fingerprint != wanted[source, external_id].fingerprint:
-                raise EventConflict(source, external_id)
-            kept[source, external_id] = id_
-    return kept
-
-
-def _row(event: NewEvent) -> dict[str, Any]:
-    try:
-        orjson.dumps(event.fields)
-    except TypeError as error:
-        fix = "use numbers of at most 64 bits and plain Unicode text"
-        raise EventInvalid(Problem("fields", f"cannot be stored: {error}", fix)) from None
-    return {
-        "source": event.source,
-        "external_id": event.external_id,
-        "type": event.type,
-        "effective_type": event.effective_type,
-        "lane": event.lane,
-        "selection": asdict(event.selection),
-        "thread": event.thread,
-        "fields": event.fields,
-        "fingerprint": event.fingerprint,
-        "time": event.time,
-        "status": EventStatus.RECORDED if event.record_only else EventStatus.ACCEPTED,
-        "reason": event.record_only,
-        "warnings": (),
-        "expansion": 0,
-    }
-
-
-def _event(row: Any, counts: Mapping[Status, int]) -> Event:
-    return Event(
-        id=row.id,
-        source=row.source,
-        external_id=row.external_id,
-        type=row.type,
-        effective_type=row.effective_type,
-        lane=Lane(row.lane),
-        selection=Selection(row.selection["kind"], tuple(row.selection["values"])),
-        thread=row.thread,
-        fields=row.fields,
-        time=row.time,
-        accepted_at=row.accepted_at,
-        status=EventStatus(row.status),
-        reason=row.reason,
-        warnings=tuple(row.warnings),
-        counts=counts,
-        cancelled_at=row.cancelled_at,
-    )
+        return [event_of(row, counts.get(row.id, {})) for row in rows]

@@ -22,11 +22,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import NewDelivery, NewVariant, OnUncertain, Status
 from dispatcher.domain.event import EventStatus
+from dispatcher.domain.notice import Notice
 from dispatcher.errors import NotFound
 from dispatcher.ledger.deliveries import staged
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.expansion_rows import Part, distinct, packed, parts, row_of
 from dispatcher.ledger.ids import new_ids
+from dispatcher.ledger.notices import add_notices
 from dispatcher.ledger.outcomes import POISON
 from dispatcher.ledger.schema import deliveries, events, variants, workers
 from dispatcher.ledger.workers import ALIVE_WITHIN
@@ -46,6 +48,7 @@ class Expansion:
         on_uncertain: What becomes of a delivery when nobody can know whether it arrived.
         reason: Why nobody is mailed; kept with an event without deliveries.
         warnings: What the sender of the event should know; kept with it.
+        notices: What the admin centre and the application show of it.
     """
 
     variants: Sequence[NewVariant] = ()
@@ -54,6 +57,7 @@ class Expansion:
     on_uncertain: OnUncertain = OnUncertain.RESEND
     reason: str = ""
     warnings: Sequence[str] = ()
+    notices: Sequence[Notice] = ()
 
 
 class Expansions:
@@ -149,7 +153,7 @@ class Expansions:
                 for part in group:
                     await _insert(transaction, part, shared, ids)
                 if group is groups[-1]:
-                    await self._finish(transaction, event, expansion)
+                    await self._finish(transaction, row, expansion)
         return len(wanted)
 
     async def fail(self, event: str, reason: str) -> None:
@@ -177,16 +181,18 @@ class Expansions:
             "updated_at": now,
         }
 
-    async def _finish(self, transaction: AsyncConnection, event: str, expansion: Expansion) -> None:
+    async def _finish(self, transaction: AsyncConnection, row: Any, expansion: Expansion) -> None:
         status = EventStatus.EXPANDED if expansion.deliveries else EventStatus.RECORDED
-        release = update(deliveries).where(staged(event)).values(next_try_at=self._database.now())
+        release = update(deliveries).where(staged(row.id)).values(next_try_at=self._database.now())
         await transaction.execute(release)
+        await add_notices(transaction, expansion.notices)
         await _end(
             transaction,
-            event,
+            row.id,
             status=status,
             reason="" if expansion.deliveries else expansion.reason,
-            warnings=list(expansion.warnings),
+            # What its sender was told when it was accepted is still true.
+            warnings=list(dict.fromkeys((*row.warnings, *expansion.warnings))),
         )
 
 
@@ -196,8 +202,15 @@ async def _take(transaction: AsyncConnection, event: str, turn: int | None) -> A
     Raises:
         NotFound: There is no such event.
     """
-    query = select(events.c.id, events.c.effective_type, events.c.lane, events.c.status, events.c.expansion)
-    query = query.where(events.c.id == event)
+    of_event = events.c
+    query = select(
+        of_event.id,
+        of_event.effective_type,
+        of_event.lane,
+        of_event.status,
+        of_event.expansion,
+        of_event.warnings,
+    ).where(of_event.id == event)
     row = (await transaction.execute(query.with_for_update())).one_or_none()
     if row is None:
         raise NotFound(f"There is no event {event!r} to expand.")

@@ -13,12 +13,18 @@ from dispatcher.ledger.deliveries import Deliveries
 from dispatcher.ledger.engine import Database, ping
 from dispatcher.ledger.events import Events
 from dispatcher.ledger.expansions import Expansions
+from dispatcher.ledger.holds import Holds
+from dispatcher.ledger.incidents import Incidents
 from dispatcher.ledger.leases import Leases
 from dispatcher.ledger.link_keys import LinkKeys
 from dispatcher.ledger.migrate import bring_up_to_date
+from dispatcher.ledger.notices import Notices
+from dispatcher.ledger.obligations import Obligations
+from dispatcher.ledger.plans import Plans
 from dispatcher.ledger.suppressions import Suppressions
 from dispatcher.ledger.threads import Threads
 from dispatcher.ledger.tokens import Tokens
+from dispatcher.ledger.webhooks import Webhooks
 from dispatcher.ledger.windows import Windows
 from dispatcher.ledger.workers import Workers
 
@@ -43,7 +49,13 @@ class Ledger:
         self.tokens = Tokens(database)
         self.workers = Workers(database)
         self.suppressions = Suppressions(database)
+        self.plans = Plans(database)
+        self.incidents = Incidents(database)
+        self.notices = Notices(database)
+        self.obligations = Obligations(database)
+        self.holds = Holds(database)
         self.link_keys = LinkKeys(database)
+        self.webhooks = Webhooks(database)
 
     @classmethod
     async def open(

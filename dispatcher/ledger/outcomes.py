@@ -18,7 +18,12 @@ POISON = 3  # workers in a row that went away over a delivery before it is set a
 LAPSED = ("lease_expired", "poison")
 
 #: Where a delivery stands that was claimed and must not be sent, and the reason it gives.
-BARRED = {Status.CANCELLED: "cancelled", Status.EXPIRED: "expired", Status.SUPPRESSED: "opted_out"}
+BARRED = {
+    Status.CANCELLED: "cancelled",
+    Status.EXPIRED: "expired",
+    Status.SUPPRESSED: "opted_out",
+    Status.HELD: "incident",
+}
 
 #: Ends a claim; its parameters come from `settled` or `abandoned`.
 SETTLE = (
@@ -119,7 +124,9 @@ def bar(row: Any, now: datetime) -> Status | None:
         return Status.CANCELLED
     if row.expires_at is not None and row.expires_at <= now:
         return Status.EXPIRED
-    return Status.SUPPRESSED if row.opted_out else None
+    if row.opted_out:
+        return Status.SUPPRESSED
+    return Status.HELD if row.affected else None
 
 
 def barred_row(row: Any, why: Status) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from dispatcher.domain.event import EventStatus
 from dispatcher.ledger.columns import Json, Key, Moment, Serial
 
 #: The Alembic revision that these tables are at.
-REVISION = "0003"
+REVISION = "0004"
 
 #: Where an operator looks. Few rows: their index costs the common way (queued, sending, sent) nothing.
 TROUBLE = (
@@ -73,7 +73,7 @@ metadata = MetaData(
 )
 
 
-def _index(name: str, *columns: Column[Any], only: str = "", unique: bool = False) -> None:
+def index(name: str, *columns: Column[Any], only: str = "", unique: bool = False) -> None:
     """An index on columns of one table; with `only`, of the rows alone that fulfil that condition."""
     where: Any = {"sqlite_where": text(only), "postgresql_where": text(only)} if only else {}
     Index(name, *columns, unique=unique, **where)
@@ -102,17 +102,22 @@ events = Table(
     Column("cancelled_at", Moment),
     Column("expander", Text),
     Column("crashes", Integer, nullable=False, server_default="0"),
+    # Where it is told and who gets the mail, if its plan's step says other than its type.
+    Column("channels", Json),
+    Column("roles", Json),
     # Idempotency; external_id comes first so that an event can be found by it alone.
     UniqueConstraint("external_id", "source"),
     CheckConstraint(one_of("lane", Lane), name="lane"),
     CheckConstraint(one_of("status", EventStatus), name="status"),
 )
 # events.unexpanded: the sweep asks every few seconds, mostly to hear that there are none.
-_index("ix_events_accepted", events.c.id, only="status = 'accepted'")
+index("ix_events_accepted", events.c.id, only="status = 'accepted'")
 # events.failed: for those who have them tried again.
-_index("ix_events_failed", events.c.id, only="status = 'failed'")
+index("ix_events_failed", events.c.id, only="status = 'failed'")
+# incidents.withdrawn: whether one was cancelled that spoke of an incident.
+index("ix_events_cancelled", events.c.id, only="cancelled_at IS NOT NULL")
 # deliveries.told: all events of one thread.
-_index("ix_events_thread", events.c.thread, only="thread IS NOT NULL")
+index("ix_events_thread", events.c.thread, only="thread IS NOT NULL")
 
 variants = Table(
     "variants",
@@ -178,7 +183,7 @@ deliveries = Table(
     CheckConstraint("status <> 'sending' OR lease_until IS NOT NULL", name="lease"),
 )
 # claims.claim, due_lanes, next_due: only rows that wait are in it, in the order in which they are taken.
-_index(
+index(
     "ix_deliveries_due",
     deliveries.c.lane,
     deliveries.c.next_try_at,
@@ -186,20 +191,20 @@ _index(
     only="next_try_at IS NOT NULL",
 )
 # claims.claim: the few that may be what ended their workers; they are taken one at a time.
-_index(
+index(
     "ix_deliveries_suspect",
     deliveries.c.lane,
     deliveries.c.next_try_at,
     only=f"crashes >= {SUSPECT} AND next_try_at IS NOT NULL",
 )
 # leases.held, leases.recover: the few rows that are being sent.
-_index("ix_deliveries_lease", deliveries.c.lease_until, only="status = 'sending'")
+index("ix_deliveries_lease", deliveries.c.lease_until, only="status = 'sending'")
 # deliveries.list(event=…) in the order of the ids, and deliveries.counts without touching a row.
-_index("ix_deliveries_event", deliveries.c.event, deliveries.c.id, deliveries.c.status)
+index("ix_deliveries_event", deliveries.c.event, deliveries.c.id, deliveries.c.status)
 # deliveries.list(address=…).
-_index("ix_deliveries_folded", deliveries.c.folded, deliveries.c.id)
+index("ix_deliveries_folded", deliveries.c.folded, deliveries.c.id)
 # deliveries.list(status=…) for what went wrong or waits for a person.
-_index("ix_deliveries_trouble", deliveries.c.status, deliveries.c.id, only=IN_TROUBLE)
+index("ix_deliveries_trouble", deliveries.c.status, deliveries.c.id, only=IN_TROUBLE)
 
 attempts = Table(
     "attempts",
@@ -219,7 +224,7 @@ attempts = Table(
     CheckConstraint(one_of("reason", sorted(OUTCOME_REASONS)), name="reason"),
 )
 # deliveries.list(with_attempts=True): a delivery's attempts, oldest first.
-_index("ix_attempts_delivery", attempts.c.delivery, attempts.c.id)
+index("ix_attempts_delivery", attempts.c.delivery, attempts.c.id)
 
 tokens = Table(
     "tokens",
@@ -234,7 +239,7 @@ tokens = Table(
     UniqueConstraint("sha256"),
 )
 # tokens.add: a name is free again once its token is revoked.
-_index("ix_tokens_name", tokens.c.name, unique=True, only="revoked_at IS NULL")
+index("ix_tokens_name", tokens.c.name, unique=True, only="revoked_at IS NULL")
 
 workers = Table(
     "workers",
@@ -263,7 +268,7 @@ suppressions = Table(
     CheckConstraint(one_of("origin", ORIGINS), name="origin"),
 )
 # claims.claim asks for every row it takes; one standing choice per address and type.
-_index(
+index(
     "ix_suppressions_standing",
     suppressions.c.folded,
     suppressions.c.type,

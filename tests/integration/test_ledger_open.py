@@ -17,10 +17,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from clock import Clock
-from ledger_records import LEASE, SENT, claim
+from ledger_records import LEASE, SENT, claim, expansion
+from plan_records import Rules, key_of, said, told
 from sqlalchemy import Connection, create_engine, text
 
 from dispatcher.domain.delivery import Status
+from dispatcher.domain.window import Window
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.ledger import Filter, Ledger, Recorded, Recovered
 from dispatcher.ledger.engine import Database
@@ -73,6 +75,15 @@ INSERT INTO workers VALUES ('old', 'mx1', 4711, '0.1.0', 1700000000000000, 17000
 """
 
 
+#: What the version that first had these tables left in them.
+MAIL = """
+INSERT INTO suppressions VALUES (901, 'Two@example.com', 'two@example.com', 'news', 'page',
+    1700000000000000, NULL);
+INSERT INTO link_keys VALUES ('k1', '00ff', 1700000000000000);
+INSERT INTO windows VALUES ('w1', 0, 'evt_1', 1700000000000000, 1700003600000000, FALSE)
+"""
+
+
 def literal_bytes(statement: str, database: Database) -> str:
     """The statement with its bytes written as that database wants them."""
     return statement if database.path else re.sub("x'([0-9a-f]+)'", r"'\\x\1'", statement)
@@ -91,6 +102,22 @@ async def upgraded_to(database: Database, revision: str, rows: str) -> None:
         await transaction.run_sync(upgrade)
         for statement in rows.split(";\n"):
             await transaction.exec_driver_sql(literal_bytes(statement, database))
+
+
+def with_columns(rows: str) -> str:
+    """The same rows for tables that have further columns since."""
+    names = {
+        "events": "id, source, external_id, type, effective_type, lane, selection, thread, fields,"
+        " fingerprint, time, accepted_at, status, reason, warnings, expansion, expanding_until",
+        "variants": "id, event, key, subject, template, content",
+        "deliveries": "id, event, type, lane, instance, instances, address, folded, name, language,"
+        " time_zone, reasons, sender, variant, message_id, on_uncertain, status, reason, tries, fence,"
+        " next_try_at, lease_until, worker, uncertain, created_at, updated_at",
+        "workers": "id, host, pid, version, started_at, seen_at",
+    }
+    for table, columns in names.items():
+        rows = rows.replace(f"INTO {table} VALUES", f"INTO {table} ({columns}) VALUES")
+    return rows
 
 
 def parts(sql: str) -> list[str]:
@@ -209,21 +236,38 @@ async def test_an_older_ledger_is_brought_up_to_date_with_its_rows(database_url:
     assert (worker.id, worker.relay, worker.stale, token.name) == ("old", None, 0, "ci")
 
 
+async def test_a_ledger_of_the_version_before_gets_plans(database_url: str, clock: Clock) -> None:
+    """Its rows stay, its open event can be expanded, and a plan can be made and moved on."""
+    database = Database(database_url, clock=clock, token=secrets.token_hex)
+    if database.path:
+        Path(database.path).touch()
+    await upgraded_to(database, "0003", f"{with_columns(OLD)};\n{MAIL}")
+    await database.close()
+    ledger = await Ledger.open(database_url, clock=clock)
+    try:
+        opted_out = await ledger.suppressions.standing("two@example.com")
+        old = await ledger.events.get("evt_2")
+        begun = await ledger.expansions.begin("evt_2", LEASE)
+        stored = await ledger.expansions.store("evt_2", expansion(["ada@example.com"]))
+        (added,) = await ledger.events.add([said("scheduled")], advancer=Rules())
+        (due,) = await ledger.plans.due(clock.now, 10)
+        (reminder,) = await ledger.events.add([told(due.key)])
+        window = Window(clock.now, clock.now + timedelta(hours=1))
+        changes = await ledger.windows.advance("evt_3", window, ["w1"])
+    finally:
+        await ledger.close()
+
+    assert [(one.address, one.type) for one in opted_out.values()] == [("Two@example.com", "news")]
+    assert (old.channels, old.roles, begun, stored) == (None, None, True, 1)
+    assert (added.duplicate, reminder.duplicate) == (False, False)
+    assert due.plan.key == key_of()
+    assert changes["w1"].number == 1
+
+
 async def test_a_worker_of_the_version_before_can_go_on_meanwhile(database_url: str, clock: Clock) -> None:
     """What an older Dispatcher does not know of has a default, so that its statements still work."""
     ledger = await Ledger.open(database_url, clock=clock)
-    names = {
-        "events": "id, source, external_id, type, effective_type, lane, selection, thread, fields,"
-        " fingerprint, time, accepted_at, status, reason, warnings, expansion, expanding_until",
-        "variants": "id, event, key, subject, template, content",
-        "deliveries": "id, event, type, lane, instance, instances, address, folded, name, language,"
-        " time_zone, reasons, sender, variant, message_id, on_uncertain, status, reason, tries, fence,"
-        " next_try_at, lease_until, worker, uncertain, created_at, updated_at",
-        "workers": "id, host, pid, version, started_at, seen_at",
-    }
-    rows = OLD
-    for table, columns in names.items():
-        rows = rows.replace(f"INTO {table} VALUES", f"INTO {table} ({columns}) VALUES")
+    rows = with_columns(OLD)
     try:
         async with ledger.database.write() as transaction:
             for statement in rows.split(";\n"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
+from dispatcher.ledger import plan_tables  # noqa: F401 - its tables belong to the metadata
 from dispatcher.ledger.schema import metadata
 
 context.configure(

@@ -6,6 +6,7 @@ import pytest
 from domain_examples import steady
 from hypothesis import given
 from hypothesis import strategies as st
+from slow import PATIENT
 
 from dispatcher.domain.address import AddressInvalid, canonical, folded
 
@@ -140,11 +141,11 @@ def test_spellings_that_differ_in_case_are_one_address() -> None:
 )
 def test_a_huge_text_is_refused_at_once(text: str) -> None:
     """No text, however it is made, keeps the check busy."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(AddressInvalid):
         canonical(text)
 
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.2 * PATIENT
 
 
 @steady

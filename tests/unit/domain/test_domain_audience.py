@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dispatcher.domain.audience import Question, explain_absence, resolve
 from dispatcher.domain.delivery import Reason
+from dispatcher.domain.house import Owner
 from dispatcher.domain.instance import Instance, ListedPerson
 
 TODAY = date(2026, 3, 1)
@@ -40,6 +41,9 @@ POLICY = {
     "support-case-received": "admins global_admins contact",
     "support-case-closing": "admins global_admins contact",
     "support-case-resolved": "admins global_admins contact",
+    # Ours: the policy has no word for them. Owners stand in no recipient file.
+    "update-cancelled": "admins global_admins recipients partners",
+    "obligation-overdue": "",
 }
 
 
@@ -413,3 +417,23 @@ def test_the_audience_equals_a_slow_reading_of_the_policy(
         assert bool(explain_absence(question(key, contact=contact), contoso, address)) is (
             expected[address] is None
         )
+
+
+def test_the_owners_come_from_the_catalogue() -> None:
+    """What is owed is told to the service's own people, in their language, whoever else they are."""
+    owner = Owner(address="Ada@contoso.example", language="de", time_zone="Europe/Berlin")
+    instance = Instance.model_validate({"instance": "x", "admins": ["ada@contoso.example", "b@x.example"]})
+    asked = Question("obligation-overdue", shipped().types["obligation-overdue"], TODAY, {}, (owner,))
+    (found,) = resolve(asked, instance).recipients
+
+    assert (found.address, found.language, found.time_zone) == (owner.address, "de", "Europe/Berlin")
+    assert found.reasons == (Reason("owners", "owners in catalogue.yaml"),)
+
+
+def test_owners_get_nothing_else() -> None:
+    """Of other types they are not part, though they are known."""
+    owner = Owner(address="duty@fabrikam.example")
+    instance = Instance.model_validate({"instance": "x", "admins": ["a@x.example"]})
+    asked = Question("planned-maintenance", shipped().types["planned-maintenance"], TODAY, {}, (owner,))
+
+    assert [one.address for one in resolve(asked, instance).recipients] == ["a@x.example"]

@@ -43,6 +43,9 @@ WORN = {
     "support-case-received": "awareness",
     "support-case-closing": "awareness",
     "support-case-resolved": "awareness",
+    # Ours: the policy has no word for them.
+    "update-cancelled": "scheduling",
+    "obligation-overdue": "incident",
 }
 
 
@@ -86,6 +89,7 @@ def test_urgent_and_optional_types_are_the_policy_s() -> None:
 
     assert {key for key, spec in types.items() if spec.lane == "urgent"} == {
         "unplanned-maintenance", "service-incident", "major-service-incident", "service-restored",
+        "obligation-overdue",
     }  # fmt: skip
     assert {key for key, spec in types.items() if spec.optional} == {
         "general-awareness", "launch-readiness", "post-purchase",
@@ -104,6 +108,7 @@ def test_windows_come_for_calendars() -> None:
         "update-reminder": "update",
         "update-rescheduled": "update",
         "update-fallback": "update",
+        "update-cancelled": "update",
     }
 
 

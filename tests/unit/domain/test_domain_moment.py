@@ -4,6 +4,7 @@ import time
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
+from slow import PATIENT
 
 from dispatcher.domain.moment import (
     day_in,
@@ -154,9 +155,9 @@ def test_the_day_follows_summer_time() -> None:
 )
 def test_a_huge_text_is_refused_at_once(text: str) -> None:
     """No text keeps the expressions busy."""
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
     assert not is_relative(f"+{text}")
 
-    assert time.perf_counter() - start < 0.2
+    assert time.process_time() - start < 0.2 * PATIENT

@@ -1,0 +1,120 @@
+"""Events as rows: checked before they are written, and made into records again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from sqlalchemy import select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dispatcher.domain.delivery import Lane, Status
+from dispatcher.domain.event import Event, EventStatus, NewEvent, Selection
+from dispatcher.errors import EventConflict, EventInvalid, Problem
+from dispatcher.ledger.columns import storable
+from dispatcher.ledger.schema import events
+
+#: What makes an event one of its own: its source, and the id that it has there.
+Name = tuple[str, str]
+PAIRS = 500  # pairs in one IN list; PostgreSQL's driver takes 32,767 parameters
+
+
+def name_of(event: NewEvent) -> Name:
+    """What makes it an event of its own."""
+    return event.source, event.external_id
+
+
+def distinct(new: Sequence[NewEvent]) -> dict[Name, NewEvent]:
+    """The events by source and external id, checked before anything is written.
+
+    Raises:
+        EventConflict: Two contents under one id.
+        EventInvalid: Text that cannot be stored.
+    """
+    wanted: dict[Name, NewEvent] = {}
+    for event in new:
+        for key, text in (("source", event.source), ("id", event.external_id), ("thread", event.thread)):
+            if text and storable(text) != text:
+                problem = "holds a NUL character or a broken Unicode character"
+                raise EventInvalid(Problem(key, problem, "send plain Unicode text"))
+        known = wanted.setdefault((event.source, event.external_id), event)
+        if known.fingerprint != event.fingerprint:
+            raise EventConflict(event.source, event.external_id)
+    return wanted
+
+
+async def kept(transaction: AsyncConnection, wanted: Mapping[Name, NewEvent]) -> dict[Name, str]:
+    """The id under which each event is in the ledger, whoever brought it.
+
+    Raises:
+        EventConflict: One of them is there with other content.
+    """
+    keys, found = list(wanted), {}
+    for start in range(0, len(keys), PAIRS):
+        query = select(events.c.id, events.c.source, events.c.external_id, events.c.fingerprint).where(
+            tuple_(events.c.external_id, events.c.source).in_(
+                [(external_id, source) for source, external_id in keys[start : start + PAIRS]]
+            )
+        )
+        for id_, source, external_id, fingerprint in (await transaction.execute(query)).all():
+            if fingerprint != wanted[source, external_id].fingerprint:
+                raise EventConflict(source, external_id)
+            found[source, external_id] = id_
+    return found
+
+
+def row_of(event: NewEvent) -> dict[str, Any]:
+    """What a new event's row says, but for its id and its moment.
+
+    Raises:
+        EventInvalid: A field cannot be stored.
+    """
+    try:
+        orjson.dumps(event.fields)
+    except TypeError as error:
+        fix = "use numbers of at most 64 bits and plain Unicode text"
+        raise EventInvalid(Problem("fields", f"cannot be stored: {error}", fix)) from None
+    return {
+        "source": event.source,
+        "external_id": event.external_id,
+        "type": event.type,
+        "effective_type": event.effective_type,
+        "lane": event.lane,
+        "selection": asdict(event.selection),
+        "thread": event.thread,
+        "fields": event.fields,
+        "fingerprint": event.fingerprint,
+        "time": event.time,
+        "status": EventStatus.RECORDED if event.record_only else EventStatus.ACCEPTED,
+        "reason": event.record_only,
+        "warnings": event.warnings,
+        "expansion": 0,
+        "channels": event.channels,
+        "roles": event.roles,
+    }
+
+
+def event_of(row: Any, counts: Mapping[Status, int]) -> Event:
+    """An event from its row."""
+    return Event(
+        id=row.id,
+        source=row.source,
+        external_id=row.external_id,
+        type=row.type,
+        effective_type=row.effective_type,
+        lane=Lane(row.lane),
+        selection=Selection(row.selection["kind"], tuple(row.selection["values"])),
+        thread=row.thread,
+        fields=row.fields,
+        time=row.time,
+        accepted_at=row.accepted_at,
+        status=EventStatus(row.status),
+        reason=row.reason,
+        warnings=tuple(row.warnings),
+        counts=counts,
+        cancelled_at=row.cancelled_at,
+        channels=None if row.channels is None else tuple(row.channels),
+        roles=None if row.roles is None else tuple(row.roles),
+    )
