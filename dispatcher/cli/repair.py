@@ -17,7 +17,7 @@ from dispatcher.domain.event import EventStatus
 from dispatcher.errors import InvalidInput, Problem
 from dispatcher.flow import repair
 from dispatcher.flow.repair import Cancelled, Plan, carry_out, parse_since, plan_release, plan_replay
-from dispatcher.flow.status import number
+from dispatcher.flow.spans import number
 from dispatcher.ledger.events import CANCELLED_EARLY
 from dispatcher.ledger.ledger import Ledger
 

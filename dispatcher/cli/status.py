@@ -13,7 +13,10 @@ from dispatcher.cli.choices import Json
 from dispatcher.cli.inspect import with_ledger
 from dispatcher.cli.main import cli, settings_of
 from dispatcher.domain.delivery import Lane
-from dispatcher.flow.status import Report, age, look, number, status_json
+from dispatcher.flow.owed import overdue
+from dispatcher.flow.plans_ahead import ahead_facts
+from dispatcher.flow.spans import number
+from dispatcher.flow.status import Report, age, look, status_json
 from dispatcher.ledger.backlog import Due
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.workers import Heartbeat
@@ -82,6 +85,18 @@ def _facts(report: Report) -> Iterator[str]:
     yield f"On their way: {number(backlog.sending, 'delivery', 'deliveries')}"
     due = f"; the next is due at {output.moment(backlog.next_try_at)}" if backlog.next_try_at else ""
     yield f"For a later try: {number(backlog.later, 'delivery', 'deliveries')}{due}"
+    if report.extent:
+        affected = number(sum(report.extent.values()), "instance")
+        yield f"Open incidents: {', '.join(sorted(report.extent))}; {affected} affected"
+    if report.owed:
+        late = len(overdue(report.owed, report.at))
+        first = output.moment(report.owed[0].due_at)
+        told = f"{late:,} overdue, see above" if late else f"the next by {first}"
+        yield f"Owed to customers: {number(len(report.owed), 'mail')}; {told}"
+    yield from ahead_facts(report.ahead)
+    if report.webhooks.pending:
+        oldest = output.moment(report.webhooks.oldest)
+        yield f"To be told to upstream: {number(report.webhooks.pending, 'message')}; the oldest of {oldest}"
     away = "away, see above" if report.workers else report.redis
     yield f"Redis: {away if report.redis else 'answers'}"
 

@@ -14,7 +14,8 @@ from rich.text import Text
 from dispatcher.app import App
 from dispatcher.domain.delivery import FINAL, Status
 from dispatcher.domain.event import Event, EventStatus
-from dispatcher.flow.status import number, relay_word, shut, takes_nothing
+from dispatcher.flow.spans import number
+from dispatcher.flow.status import relay_word, shut, takes_nothing
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.workers import ALIVE_WITHIN
 

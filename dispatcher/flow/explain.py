@@ -20,6 +20,7 @@ _WAITS = {
     "relay_unreachable": "the SMTP server takes nothing at present",
     "released": "a person let it go after it was held",
     "replayed": "a person had it tried again after it had failed",
+    "incident_over": "it was held for an incident, which is over",
 }
 
 
@@ -117,6 +118,9 @@ def _standing(delivery: Delivery) -> Iterator[str]:
     tried = bool(delivery.attempts) and delivery.attempts[-1].reason == delivery.reason
     if delivery.next_try_at and delivery.reason in _WAITS and not tried:
         yield f"    waits: {_WAITS[delivery.reason]}"
+    elif delivery.status is Status.HELD and delivery.reason == "incident":
+        places = ", ".join(delivery.instances)
+        yield f"    held: a major incident affects {places}; it goes out once that is over"
     elif delivery.status is Status.HELD:
         held = "three workers in a row ended while sending it" if delivery.reason == "poison" else _DOUBT
         yield f"    held: {held}; `dispatcher release {delivery.id}` sends it again"

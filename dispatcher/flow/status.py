@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from dispatcher.domain.circuit import State
 from dispatcher.domain.delivery import Lane, Status
+from dispatcher.domain.incident import Obligation
 from dispatcher.errors import ServiceUnreachable
+from dispatcher.flow.owed import owed_json, owed_problems
+from dispatcher.flow.plans_ahead import NOTHING_AHEAD, Ahead, ahead_json, ahead_problems, look_ahead
 from dispatcher.flow.present import moment_json
+from dispatcher.flow.spans import number, since
+from dispatcher.flow.told import told_json, told_problems
 from dispatcher.ledger.backlog import Backlog, Due
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.ledger import Ledger
+from dispatcher.ledger.webhooks import Waiting
 from dispatcher.ledger.workers import ALIVE_WITHIN, Heartbeat
 from dispatcher.queue.bell import Bell
 
@@ -23,6 +29,7 @@ SLOW = timedelta(seconds=60)
 #: A worker that is not alive any more is remembered for so long.
 REMEMBERED = timedelta(days=1)
 _NONE_DUE = Due(0, None)
+NOBODY_WAITS = Waiting(0, None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,10 @@ class Report:
         last_seen: When a worker reported last, or None.
         jobs: How many jobs wait in Redis, by lane; empty while it cannot be had.
         redis: Why Redis cannot be had, fit for a user; empty while it can.
+        owed: What customers are owed for incidents, what is late first.
+        extent: How many instances each open incident affects.
+        webhooks: What upstream has not been told yet.
+        ahead: What is planned.
     """
 
     at: datetime
@@ -63,6 +74,10 @@ class Report:
     last_seen: datetime | None
     jobs: Mapping[Lane, int]
     redis: str
+    owed: Sequence[Obligation] = ()
+    extent: Mapping[str, int] = field(default_factory=dict)
+    webhooks: Waiting = NOBODY_WAITS
+    ahead: Ahead = NOTHING_AHEAD
 
     @property
     def shut(self) -> Sequence[Shut]:
@@ -97,10 +112,12 @@ async def look(ledger: Ledger, bell: Bell) -> Report:
         ServiceUnreachable: The ledger cannot be had; without Redis there is a report all the same.
     """
     now = ledger.database.now()
-    seen, backlog, held, (jobs, redis) = await asyncio.gather(
+    seen, backlog, held, (owed, extent), (webhooks, ahead), (jobs, redis) = await asyncio.gather(
         ledger.workers.alive(REMEMBERED),
         ledger.backlog.look(),
         ledger.backlog.shares(Filter(status=Status.HELD)),
+        asyncio.gather(ledger.obligations.owed(), ledger.incidents.extent()),
+        asyncio.gather(ledger.webhooks.waiting(), look_ahead(ledger)),
         _jobs(bell),
     )
     return Report(
@@ -111,6 +128,10 @@ async def look(ledger: Ledger, bell: Bell) -> Report:
         last_seen=max((worker.seen_at for worker in seen), default=None),
         jobs=jobs,
         redis=redis,
+        owed=owed,
+        extent=extent,
+        webhooks=webhooks,
+        ahead=ahead,
     )
 
 
@@ -162,22 +183,16 @@ def takes_nothing(server: Shut, now: datetime) -> str:
     return f"The SMTP server {server.address} takes nothing{when}{f': {server.why}' if server.why else ''}"
 
 
-def since(moment: datetime, now: datetime) -> str:
-    """A moment as a sentence names it: ``12:03Z`` on the same day, else with its date."""
-    return f"{moment:%H:%M}Z" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M}Z"
-
-
-def number(count: int, noun: str, plural: str = "") -> str:
-    """``1 delivery``, ``1,200 deliveries``."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
-
-
 def _problems(report: Report) -> Iterator[str]:
     if not report.workers:
         yield _no_worker(report)
     for server in report.shut:
         some = f" (says {server.workers} of {len(report.workers)} workers)"
         yield takes_nothing(server, report.at) + (some if server.workers < len(report.workers) else "")
+    yield from owed_problems(report.owed, report.at)
+    yield from told_problems(report.webhooks, report.at)
+    if report.workers:
+        yield from ahead_problems(report.ahead, report.at)
     if report.workers and relay_word(report.workers, waiting=report.waiting) != "open":
         yield from _slow(report)
     if report.redis and report.workers:
@@ -231,6 +246,9 @@ def status_json(report: Report) -> dict[str, Any]:
         "later": {"deliveries": backlog.later, "next_try_at": moment_json(backlog.next_try_at)},
         "trouble": {status.value: count for status, count in sorted(backlog.trouble.items())},
         "poison": report.poison,
+        **owed_json(report.owed, report.extent, report.at),
+        **told_json(report.webhooks),
+        **ahead_json(report.ahead),
         "redis": {"reachable": not report.redis, "trouble": report.redis},
         "workers": [_worker_json(worker) for worker in report.workers],
     }

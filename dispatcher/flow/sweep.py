@@ -16,6 +16,7 @@ from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import Event
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.expand import LEASE
+from dispatcher.flow.hold import LetGo
 from dispatcher.flow.unrung import Unrung
 from dispatcher.flow.watch import LeaseWatch
 from dispatcher.ledger.ledger import Ledger
@@ -85,6 +86,7 @@ class Sweep:
         self._leases = LeaseWatch(lease)
         self._sweeper = sweeper
         self._unrung = Unrung()
+        self._let_go = LetGo(ledger, watches.monotonic)
         self._ahead = float("inf")  # by how much the wall clock is ahead of the monotonic one
 
     async def __call__(self) -> None:
@@ -96,6 +98,7 @@ class Sweep:
         now = self._watches.clock()
         await self._recover()
         await self._mind_the_clock(now)
+        await self._let_go()
         waiting = await self._ledger.events.unexpanded(BATCH)
         # One that seems to come from the future came before the clock was set back.
         late = [event for event in waiting if not now - PATIENCE < event.accepted_at <= now]
