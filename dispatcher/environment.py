@@ -38,6 +38,11 @@ def load(
     texts["ROOT"], sources["ROOT"] = str(folder), source
     problems: list[Problem] = []
     values = {v.name: _read(v, texts[v.name], folder, problems, sources[v.name]) for v in VARIABLES}
+    if values["WEBHOOK_URL"] and not texts["WEBHOOK_SECRET"]:
+        fix = "set it, for instance to whsec_ and what `openssl rand -base64 32` prints"
+        problems.append(
+            Problem(f"{PREFIX}WEBHOOK_SECRET", "is missing, and DISPATCHER_WEBHOOK_URL is set", fix)
+        )
     if problems:
         raise SettingsInvalid(problems)
     state = values["STATE_DIR"]
@@ -56,6 +61,8 @@ def load(
         smtp_connections=values["SMTP_CONNECTIONS"],
         log_level=values["LOG_LEVEL"],
         public_url=values["PUBLIC_URL"],
+        webhook_url=values["WEBHOOK_URL"],
+        webhook_secrets=values["WEBHOOK_SECRET"] or (),
         sources={f"{PREFIX}{name}": source for name, source in sources.items()},
         shown={f"{PREFIX}{name}": text for name, text in shown.items()},
     )

@@ -108,6 +108,8 @@ class Settings:
         grace_seconds: How long work that has begun may take to end once a process is told to stop.
         smtp_connections: SMTP sessions that one worker process keeps.
         public_url: Where readers reach the HTTP interface, without a slash at its end; None if they cannot.
+        webhook_url: Where upstream is told of what admins decide; None if it is not. Its path may be secret.
+        webhook_secrets: What signs that, as ``whsec_…``; more than one while they are exchanged.
         sources: For each variable where its value comes from: ``default``, ``environment``,
             ``command line`` or the path of the ``.env``.
     """
@@ -123,5 +125,7 @@ class Settings:
     smtp_connections: int = 8
     log_level: str = "warning"
     public_url: str | None = None
+    webhook_url: Secret | None = None
+    webhook_secrets: tuple[Secret, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     shown: Mapping[str, str] = field(default_factory=dict)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
@@ -20,6 +22,10 @@ _TOKEN = re.compile("(" + TOKEN_NAME.pattern + r"):([a-z]+(?:\+[a-z]+)*):([0-9a-
 #: What goes into a header's line and into a link of a mail, so it holds nothing that needs escaping there.
 _PUBLIC = re.compile(r"https://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?(/[A-Za-z0-9._~-]+)*/*")
 _MAX_PUBLIC = 200
+#: Bytes (Standard Webhooks, "Signature scheme").
+_SECRET_SIZES = range(24, 65)
+#: Webhook secrets at a time; two are in force while one takes the other's place.
+_MOST_SECRETS = 5
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 
 
@@ -34,7 +40,8 @@ class Variable:
         read: Makes the value of a text that is not empty; the second argument is the folder that relative
             paths start from. Raises ValueError with what is wrong, which holds nothing that is secret.
         unset: What holds where nothing is set and there is no default, in words.
-        hides: ``url`` masks a password within, ``tokens`` masks hashes, an empty string nothing.
+        hides: ``url`` masks a password within, ``path`` all that follows a server as well, ``tokens`` hashes,
+            ``all`` everything, an empty string nothing.
     """
 
     name: str
@@ -42,13 +49,18 @@ class Variable:
     allowed: str
     read: Callable[[str, Path], Any]
     unset: str = ""
-    hides: Literal["", "url", "tokens"] = ""
+    hides: Literal["", "url", "path", "tokens", "all"] = ""
 
 
 def masked(variable: Variable, text: str) -> str:
     """The value as it may be shown to anybody."""
+    if variable.hides == "all":
+        return "****" if text else ""
     if variable.hides == "url":
         return masked_url(text)
+    if variable.hides == "path":
+        # Who receives may be known by a path that nobody can guess.
+        return re.sub(r"^(https?://[^/?#]*)[/?#].+", r"\1/****", masked_url(text))
     if variable.hides == "tokens":
         # Nothing is shown of what is no entry: it may be a token itself.
         found = (_TOKEN.fullmatch(entry.strip()) for entry in text.split(","))
@@ -141,6 +153,40 @@ def _public(text: str, _: Path) -> str:
     return text.rstrip("/")
 
 
+def _webhook(text: str, _: Path) -> Secret:
+    parts = _split(text)
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+        raise ValueError("the scheme is not https, which is needed but to this machine itself")
+    if not parts.hostname:
+        raise ValueError("the server is missing")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a user or password has no place in it; who receives checks signatures")
+    if parts.fragment:
+        raise ValueError("what follows # is never sent")
+    return Secret(text)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
+def _webhook_secrets(text: str, _: Path) -> tuple[Secret, ...]:
+    secrets = text.split()
+    if len(secrets) > _MOST_SECRETS:
+        raise ValueError(f"there are more than {_MOST_SECRETS}")
+    for secret in secrets:
+        try:
+            size = len(b64decode(secret.removeprefix("whsec_"), validate=True))
+        except ValueError:
+            size = 0
+        if not secret.startswith("whsec_") or size not in _SECRET_SIZES:
+            raise ValueError("one is not whsec_ and the base64 of 24 to 64 bytes")
+    return tuple(map(Secret, secrets))
+
+
 def _tokens(text: str, _: Path) -> tuple[TokenEntry, ...]:
     entries = []
     for entry in filter(None, (part.strip() for part in text.split(","))):
@@ -223,8 +269,24 @@ VARIABLES = (
         "",
         "https://host or https://host/path, where readers of mail reach the HTTP interface",
         _public,
-        "none; no mail has a link to opt out",
+        "none; mails have no links to opt out or decide",
         "url",
+    ),
+    Variable(
+        "WEBHOOK_URL",
+        "",
+        "https://host/path, or http:// on this machine, which is told of what admins decide",
+        _webhook,
+        "none; nobody is told over HTTP of what admins decide",
+        "path",
+    ),
+    Variable(
+        "WEBHOOK_SECRET",
+        "",
+        "whsec_ and the base64 of 24 to 64 bytes; several parted by blanks while one takes another's place",
+        _webhook_secrets,
+        "none",
+        "all",
     ),
     Variable("LEASE_SECONDS", "30", "a whole number from 5 to 3600", _number(5, 3600)),
     Variable("GRACE_SECONDS", "15", "a whole number from 1 to 3600", _number(1, 3600)),

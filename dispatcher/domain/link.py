@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 #: What a link is for.
-Purpose = Literal["choices", "decide"]
+Purpose = Literal["choices", "decide", "decide-form"]
 
 #: Characters. An address of full length, a type and a language come to 620; a header's line holds 998.
 MAX_TOKEN: Final = 800
@@ -39,7 +39,16 @@ class LinkInvalid(ValueError):  # noqa: N818
 
 
 class LinkExpired(LinkInvalid):
-    """A token that we made, whose time is over."""
+    """A token that we made, whose time is over.
+
+    Attributes:
+        said: What it says.
+        until: Since when it is refused.
+    """
+
+    def __init__(self, said: Mapping[str, str], until: datetime) -> None:
+        super().__init__()
+        self.said, self.until = said, until
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +115,10 @@ def verify(token: str, purpose: Purpose, keys: Mapping[str, LinkKey], now: datet
         raise LinkInvalid
     said = json.loads(_decoded(payload))
     expiry = said.pop(_EXPIRY, None)
-    if expiry is not None and now >= datetime.fromtimestamp(expiry, UTC):
-        raise LinkExpired
-    return {str(one): str(value) for one, value in said.items()}
+    says = {str(one): str(value) for one, value in said.items()}
+    if expiry is not None and now >= (until := datetime.fromtimestamp(expiry, UTC)):
+        raise LinkExpired(says, until)
+    return says
 
 
 def _parts(token: str) -> tuple[str, str, str]:

@@ -8,9 +8,11 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.delivery import Claim, Outcome, Status
 from dispatcher.domain.link import LinkKey
 from dispatcher.flow.choices import Chooser, choices_link, optional_types
+from dispatcher.flow.decide_links import decide_link
+from dispatcher.flow.incidents import waiting_types
 from dispatcher.ledger.claims import VariantContent
 from dispatcher.ledger.ledger import Ledger
-from dispatcher.mail.content import UNSUBSCRIBE
+from dispatcher.mail.content import DECIDE, UNSUBSCRIBE
 from dispatcher.mail.message import Addressee, Sealed, finish
 from dispatcher.smtp.envelope import Envelope
 
@@ -18,7 +20,7 @@ from dispatcher.smtp.envelope import Envelope
 KEPT = 1_000
 #: A worker that was started without the setting must not cost anybody a mail that others can send.
 _NO_URL = (
-    "the mail was made with a link to opt out, and this worker does not know where that leads: "
+    "the mail was made with a link for its reader, and this worker does not know where that leads: "
     "set DISPATCHER_PUBLIC_URL as it was, on every machine, and restart the worker"
 )
 
@@ -30,6 +32,7 @@ class Compose:
 
     Attributes:
         optional: The types that a reader may opt out of; their mails say how.
+        waiting: The types whose mail waits while a major incident affects its instance.
     """
 
     def __init__(self, catalogue: Catalogue, ledger: Ledger, public_url: str | None = None) -> None:
@@ -46,6 +49,7 @@ class Compose:
         self._key: LinkKey | None = None
         self._kept: dict[int, Content] = {}
         self.optional = optional_types(catalogue)
+        self.waiting = waiting_types(catalogue)
 
     async def contents(self, claims: Sequence[Claim]) -> Mapping[int, Content]:
         """The content of each claim's variant, or in its place why there is none.
@@ -70,38 +74,46 @@ class Compose:
         if isinstance(content, str):
             return Outcome(Status.FAILED, "unsendable", reply=content)
         sender = self._catalogue.sender(claim.sender)
-        link = None
-        if self._has_link(claim, content):
-            if self._key is not None and self._public_url:
-                chooser = Chooser(claim.address, claim.type, claim.language)
-                link = choices_link(self._public_url, self._key, chooser)
-            elif _shows_link(content):
-                return Outcome(Status.DEFERRED, "unsendable", reply=_NO_URL)
-        person = Addressee(
-            claim.address,
-            claim.name,
-            claim.message_id,
-            claim.created_at,
-            sender,
-            thread_root=claim.thread_root,
-            unsubscribe=link,
-        )
+        if _shows_link(content) and (self._key is None or not self._public_url):
+            return Outcome(Status.DEFERRED, "unsendable", reply=_NO_URL)
         try:
+            person = Addressee(
+                claim.address,
+                claim.name,
+                claim.message_id,
+                claim.created_at,
+                sender,
+                thread_root=claim.thread_root,
+                unsubscribe=self._stop_link(claim, content),
+                decide=self._decide_link(claim, content),
+            )
             return Envelope(sender.address, claim.address, finish(content, person))
         except ValueError as error:
             return Outcome(Status.FAILED, "unsendable", reply=str(error)[:500])
 
     def _has_link(self, claim: Claim, content: Content) -> bool:
-        """Whether a mail says how to opt out, as far as there is a public URL."""
+        """Whether a mail has a link for its reader, as far as there is a public URL."""
         return claim.type in self.optional or _shows_link(content)
+
+    def _stop_link(self, claim: Claim, content: Sealed) -> str | None:
+        """Where the reader opts out; mails that were made without a link have it in their header."""
+        stops = claim.type in self.optional or content.has(UNSUBSCRIBE)
+        if not stops or self._key is None or not self._public_url:
+            return None
+        chooser = Chooser(claim.address, claim.type, claim.language)
+        return choices_link(self._public_url, self._key, chooser)
+
+    def _decide_link(self, claim: Claim, content: Sealed) -> str | None:
+        """Where the reader decides about the date."""
+        if not content.has(DECIDE) or self._key is None or not self._public_url:
+            return None
+        reader = {"a": claim.address, "d": claim.id, "l": claim.language}
+        return decide_link(self._public_url, self._key, content.decide, reader)
 
 
 def _shows_link(content: Content) -> bool:
-    """Whether there is a place for the link in the content, which stays as it was rendered."""
-    if isinstance(content, str):
-        return False
-    slot = UNSUBSCRIBE.encode()
-    return slot in content.text or slot in content.html
+    """Whether there is a place for a link in the content, which stays as it was rendered."""
+    return not isinstance(content, str) and (content.has(UNSUBSCRIBE) or content.has(DECIDE))
 
 
 def _unsealed(content: VariantContent | None) -> Content:

@@ -1,4 +1,4 @@
-"""A body in quoted-printable (RFC 2045, 6.7), cut where the reader's own address and link go.
+"""A body in quoted-printable (RFC 2045, 6.7), cut where the reader's own address and links go.
 
 Each of these stands on lines of its own between soft line breaks, so that putting it in never makes another
 line longer.
@@ -10,14 +10,14 @@ import binascii
 import re
 from collections.abc import Mapping
 
-from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE
+from dispatcher.mail.content import SLOTS
 
 _LINE = 76  # with the sign of a soft break
-_SLOT = re.compile(f"({RECIPIENT}|{UNSUBSCRIBE})")
+_SLOT = re.compile(f"({'|'.join(SLOTS)})")
 
 
 def pieces(text: str) -> tuple[bytes, ...]:
-    """`text` encoded and cut: every second piece is the name of a slot, `RECIPIENT` or `UNSUBSCRIBE`."""
+    """`text` encoded and cut: every second piece is the name of a slot, one of `SLOTS`."""
     cut = _SLOT.split(text.replace("\r\n", "\n").replace("\r", "\n"))
     last = len(cut) - 1
     return tuple(

@@ -11,6 +11,10 @@ from typing import Literal
 RECIPIENT = "RcptAddr7Q2mXk9VtHd4"
 #: Where the URL goes by which the reader stops mails of an optional type.
 UNSUBSCRIBE = "StopLink5Wn8RzBq3Jy6"
+#: Where the URL goes by which an admin approves a date or chooses another.
+DECIDE = "DecideUrl3Tg6YvMx8Kb1"
+#: All of them.
+SLOTS = (RECIPIENT, UNSUBSCRIBE, DECIDE)
 
 
 Method = Literal["PUBLISH", "CANCEL"]
@@ -35,7 +39,7 @@ class Content:
 
     Attributes:
         subject: The subject line, decoded.
-        html: A whole HTML document, styles inlined; `RECIPIENT` and `UNSUBSCRIBE` where these go.
+        html: A whole HTML document, styles inlined; with `SLOTS` where these go.
         text: The same in plain text, likewise.
         template: The template's name and the version of its bytes: ``maintenance@3f2a9c1e``.
         language: The BCP 47 code of the language it is written in.

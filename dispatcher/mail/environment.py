@@ -186,7 +186,7 @@ def text_environment(templates: Path) -> MailEnvironment:
 
 
 def context_for(
-    view: View, translations: Translations, *, recipient: str, unsubscribe: str = ""
+    view: View, translations: Translations, *, recipient: str, unsubscribe: str = "", decide: str = ""
 ) -> dict[str, Any]:
     """The variables of a template.
 
@@ -196,6 +196,7 @@ def context_for(
             where the type is written in it and there are translations, else in English.
         recipient: The reader's address, or a `Markup` token to put it in place of later.
         unsubscribe: Where an optional type can be opted out of; likewise.
+        decide: Where an admin approves a date or chooses another, if the event does not say; likewise.
     """
     texts = translations.find(view.type.language_for(view.language))
     return {
@@ -218,6 +219,7 @@ def context_for(
         "fonts": Markup(_FONTS.get(texts.language, _BODY_FONTS)),  # noqa: S704
         "recipient_address": recipient,
         "unsubscribe_url": unsubscribe,
+        "decide_url": view.fields.get("decide_url") or decide,
         "time_zone": view.time_zone,
         "format": Format(texts.language, view.time_zone),
         "translations": texts,

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
@@ -20,14 +20,14 @@ from functools import lru_cache
 import orjson
 
 from dispatcher.domain.address import canonical
-from dispatcher.domain.catalogue import Sender
+from dispatcher.domain.house import Sender
 from dispatcher.mail import body, header, parts
-from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content
+from dispatcher.mail.content import DECIDE, RECIPIENT, UNSUBSCRIBE, Content
 
 _VERSION = 1
 _URL = re.compile(r"https://[\x21-\x3b\x3d\x3f-\x7e]{1,900}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
-_ADDRESS, _STOP = RECIPIENT.encode(), UNSUBSCRIBE.encode()
+_ADDRESS, _STOP, _DECIDE = RECIPIENT.encode(), UNSUBSCRIBE.encode(), DECIDE.encode()
 _PERSONAL = ("From", "To", "Subject", "Date", "Message-ID")
 _THREADED = ("In-Reply-To", "References")
 _UNSUBSCRIBE = ("List-Unsubscribe", "List-Unsubscribe-Post")
@@ -55,6 +55,7 @@ class Addressee:
         date: When the delivery was made; aware.
         thread_root: The message id that the thread began with, where this mail is not the first of one.
         unsubscribe: The https URL of RFC 8058's one click, for optional types; also the link in the bodies.
+        decide: The https URL at which this admin approves a date or chooses another.
     """
 
     address: str
@@ -64,6 +65,7 @@ class Addressee:
     sender: Sender
     thread_root: str | None = None
     unsubscribe: str | None = None
+    decide: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Sealed:
         middle: What stands between the two bodies.
         html: The second part's body, cut likewise.
         tail: What comes after it, the file for calendars in it.
+        decide: What a link to decide says beside who reads it; empty where the mail has none.
     """
 
     names: tuple[str, ...]
@@ -87,6 +90,7 @@ class Sealed:
     middle: bytes
     html: tuple[bytes, ...]
     tail: bytes
+    decide: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, data: bytes) -> Sealed:
@@ -106,7 +110,12 @@ class Sealed:
             middle=kept["middle"].encode("ascii"),
             html=tuple(piece.encode("ascii") for piece in kept["html"]),
             tail=kept["tail"].encode("ascii"),
+            decide=kept.get("decide", {}),
         )
+
+    def has(self, slot: str) -> bool:
+        """Whether there is a place in the bodies for what is the reader's own."""
+        return slot.encode() in self.text or slot.encode() in self.html
 
     def dump(self) -> bytes:
         """The bytes that `load` reads."""
@@ -115,15 +124,16 @@ class Sealed:
             kept[key] = getattr(self, key).decode("ascii")
         for key in ("text", "html"):
             kept[key] = [piece.decode("ascii") for piece in getattr(self, key)]
-        return orjson.dumps(kept)
+        return orjson.dumps(kept | ({"decide": self.decide} if self.decide else {}))
 
 
-def seal(content: Content, *, headers: Mapping[str, str]) -> bytes:
+def seal(content: Content, *, headers: Mapping[str, str], decide: Mapping[str, str] | None = None) -> bytes:
     """Everything about a message that does not depend on its reader; opaque bytes for `Sealed.load`.
 
     Args:
         content: What is read.
         headers: Further headers that all readers share, in printable ASCII; see `list_headers`.
+        decide: What a link to decide says beside who reads it, if the content has a place for one.
 
     Raises:
         ValueError: The subject or a header cannot be one: a control character, a reserved name.
@@ -147,6 +157,7 @@ def seal(content: Content, *, headers: Mapping[str, str]) -> bytes:
         middle=parts.part(boundary, "html", content.language),
         html=page,
         tail=closing,
+        decide=decide or {},
     )
     parts.verify(finish(sealed, _SAMPLE), expected(sealed, _SAMPLE), calendar=content.invite is not None)
     return sealed.dump()
@@ -159,8 +170,10 @@ def finish(sealed: Sealed, person: Addressee) -> bytes:
         ValueError: The address, name, an id or the URL of `person` cannot stand in a header.
     """
     address = canonical(person.address)
-    if not person.unsubscribe and (_STOP in sealed.text or _STOP in sealed.html):
+    if not person.unsubscribe and sealed.has(UNSUBSCRIBE):
         raise ValueError("the mail has a link to unsubscribe, and no URL was given for it")
+    if not person.decide and sealed.has(DECIDE):
+        raise ValueError("the mail has a link to decide, and no URL was given for it")
     return b"".join(
         (
             _from(person.sender),
@@ -171,9 +184,9 @@ def finish(sealed: Sealed, person: Addressee) -> bytes:
             _thread(person.thread_root),
             _one_click(person.unsubscribe),
             sealed.head,
-            body.joined(sealed.text, _slots(address, person.unsubscribe)),
+            body.joined(sealed.text, _slots(address, person)),
             sealed.middle,
-            body.joined(sealed.html, _slots(html.escape(address), html.escape(person.unsubscribe or ""))),
+            body.joined(sealed.html, _slots(html.escape(address), person, html.escape)),
             sealed.tail,
         )
     )
@@ -216,11 +229,18 @@ _SAMPLE = Addressee(
     date=datetime(2026, 1, 1, tzinfo=UTC),
     sender=Sender(address="sender@example.com", name="Sender"),
     unsubscribe="https://example.com/stop",
+    decide="https://example.com/decide",
 )
 
 
-def _slots(address: str, unsubscribe: str | None) -> dict[bytes, bytes]:
-    return {_ADDRESS: body.slot(address), _STOP: body.slot(unsubscribe or "")}
+def _slots(
+    address: str, person: Addressee, escaped: Callable[[str], str] = lambda text: text
+) -> dict[bytes, bytes]:
+    return {
+        _ADDRESS: body.slot(address),
+        _STOP: body.slot(escaped(person.unsubscribe or "")),
+        _DECIDE: body.slot(escaped(person.decide or "")),
+    }
 
 
 @lru_cache(64)

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from dispatcher.errors import DispatcherError, Problem, TemplateInvalid
 from dispatcher.mail.amiss import told
-from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content, Invite
+from dispatcher.mail.content import DECIDE, RECIPIENT, SLOTS, UNSUBSCRIBE, Content, Invite
 from dispatcher.mail.environment import (
     MailEnvironment,
     context_for,
@@ -60,16 +60,17 @@ class Renderer:
         self._text = text_environment(templates)
         self._text.finalize = plain  # before the first template is compiled: a None must not be shown
         # While rendering, these random words stand for the reader, so that the constants can be refused.
-        self._placeholders = {RECIPIENT: f"r{word()}z", UNSUBSCRIBE: f"u{word()}z"}
+        self._placeholders = {slot: f"{slot[0].lower()}{word()}z" for slot in SLOTS}
         self._versions: dict[str, _Version] = {}
 
-    def render(self, view: View, *, unsubscribe: bool = False) -> Content:
+    def render(self, view: View, *, unsubscribe: bool = False, decide: bool = False) -> Content:
         """What readers of `view` read.
 
         Args:
             view: What to say, and to what kind of reader.
             unsubscribe: Whether an optional type's mail has a link that stops such mails; then each
                 reader's URL must be given when the message is finished.
+            decide: Whether its readers may decide about a date; likewise.
 
         Raises:
             TemplateInvalid: The type's template is missing, or cannot be rendered with this view.
@@ -81,6 +82,7 @@ class Renderer:
             self._translations,
             recipient=Markup(self._placeholders[RECIPIENT]),  # noqa: S704 - our own word
             unsubscribe=Markup(self._placeholders[UNSUBSCRIBE]) if unsubscribe else "",  # noqa: S704
+            decide=Markup(self._placeholders[DECIDE]) if decide else "",  # noqa: S704
         )
         try:
             html, text = self._render_html(name, context), self._render_text(name, context)

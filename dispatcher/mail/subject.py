@@ -21,14 +21,25 @@ def subject(view: View, translations: Translations) -> str:
 
     The type's subject is translated first; then each ``{placeholder}`` becomes the field's value, the
     instance (``{instance}``) or the service (``{service}``). Where the line is too long, the longest texts
-    of the event are cut; its dates never are.
+    of the event are cut; its dates never are. A subject that names what no plan knows yet, such as the
+    version of an update that was moved before it was announced, gives way to the type's title.
     """
+    text = _subject(view)
+    named = (key for key in _PLACEHOLDER.findall(text) if key in view.type.fields)
+    if all(view.fields.get(key) is not None for key in named):
+        return titled(text, view, translations)
+    texts = translations.find(view.type.language_for(view.language))
+    parts = {"label": texts.gettext(view.type.title), "value": affected(view, texts)}
+    return cut(texts.gettext("%(label)s: %(value)s") % parts, SUBJECT_LENGTH)
+
+
+def _subject(view: View) -> str:
     calendar = view.type.calendar
     if calendar and calendar.cancelled_subject and view.fields.get(calendar.cancelled or ""):
-        return titled(calendar.cancelled_subject, view, translations)
+        return calendar.cancelled_subject
     if calendar and calendar.moved_subject and view.moved_from:
-        return titled(calendar.moved_subject, view, translations)
-    return titled(view.type.subject, view, translations)
+        return calendar.moved_subject
+    return view.type.subject
 
 
 def titled(text: str, view: View, translations: Translations) -> str:

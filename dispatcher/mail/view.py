@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from dispatcher.domain.catalogue import Banner, CommunicationType, Sender, Service
+from dispatcher.domain.catalogue import Banner, CommunicationType
+from dispatcher.domain.house import Sender, Service
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.window import Entry, Window
 

@@ -11,15 +11,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-import yaml
 
 from dispatcher.domain import fields
-from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.language import LANGUAGES
 from dispatcher.domain.window import Entry, Window, window_of
+from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.mail.environment import context_for, html_environment, text_environment
 from dispatcher.mail.inline import inline
+from dispatcher.mail.renderer import Renderer
 from dispatcher.mail.subject import SUBJECT_LENGTH, subject
 from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
@@ -28,11 +28,12 @@ from dispatcher.mail.wrap import COLUMNS, width
 ROOT = Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates"
 NOW = datetime(2027, 2, 20, 9, tzinfo=UTC)
-CATALOGUE = Catalogue.model_validate(yaml.safe_load((ROOT / "catalogue.yaml").read_text(encoding="utf-8")))
+CATALOGUE = load_catalogue(ROOT / "catalogue.yaml", templates=TEMPLATES)
 TYPES = [key for key, spec in CATALOGUE.types.items() if spec.banner]
 UPDATE_DATES = [key for key, spec in CATALOGUE.types.items() if spec.template == "update-date"]
 HTML, TEXT = html_environment(TEMPLATES), text_environment(TEMPLATES)
 TRANSLATIONS = Translations(ROOT)
+RENDERER = Renderer(TEMPLATES, TRANSLATIONS)
 CONTOSO = {"instance": "contoso", "name": "Contoso Production", "admins": ["a@contoso.example"]}
 # What names a recipient in the reader's own mail program must not be guessed: zero-width and bidi controls.
 INVISIBLE = re.compile("[\u034f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
@@ -216,6 +217,32 @@ def test_the_preheader_says_what_concerns_the_reader(key: str, given: dict[str, 
     assert Outline(found[0]).text == words
 
 
+SERIES = [
+    (cadence, name)
+    for cadence, spec in CATALOGUE.cadences.items()
+    for name, step in spec.steps.items()
+    if step.fields
+]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("cadence", "name"), SERIES)
+def test_what_a_series_says_is_in_every_language(cadence: str, name: str, language: str) -> None:
+    """Every text of a step is the reader's own language, and its preheader is a short sentence."""
+    step = CATALOGUE.cadences[cadence].steps[name]
+    view = view_of(str(step.type), language=language, **step.fields)
+    content = RENDERER.render(view)
+    found = re.search(r'<div class="preheader"[^>]*>(.*?)</div>', content.html, re.DOTALL)
+
+    for key in step.fields:
+        said = view.fields[key]
+        for one in said if isinstance(said, tuple) else (said,):
+            assert one.language == language
+    assert found
+    assert 0 < len(Outline(found[0]).text) <= 90
+    assert not Outline(found[0]).text.endswith("…")
+
+
 @pytest.mark.parametrize("key", TYPES)
 def test_the_inlined_page_is_small(key: str) -> None:
     """A mail has at most 30,000 bytes of HTML and 8,000 of styles, in the longest font stack too."""
@@ -324,6 +351,9 @@ HEADINGS: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("update-rescheduled", {}, "Version 10.0 has a new date"),
     ("update-rescheduled", {"version": None}, "The update has a new date"),
     ("update-compatibility", {}, "Fix 2 problems before version 10.0"),
+    ("update-cancelled", {}, "Version 10.0 will not be installed"),
+    ("update-in-progress", {}, "Version 10.0 is being installed"),
+    ("update-in-progress", {"stage": "queued"}, "Version 10.0 is about to be installed"),
     ("update-succeeded", {}, "Version 10.0 is installed"),
     ("planned-maintenance", {"cancelled": True}, "The planned maintenance is cancelled"),
     ("unplanned-maintenance", {"cancelled": True}, "The unplanned maintenance is cancelled"),
@@ -366,14 +396,211 @@ def test_a_mandatory_update_is_not_to_be_approved() -> None:
     assert "Choose another date" in said
 
 
+#: What the event says, who reads it; heading, preheader, what to do, the words of the button.
+DECISIONS: tuple[tuple[str, dict[str, Any], str, str, str, str, str], ...] = (
+    (
+        "update-scheduled",
+        {},
+        "admins",
+        "Approve the date of version 10.0, or choose another",
+        "Nothing is installed before an admin approves the date.",
+        "Approve this date, or choose another.",
+        "Approve or reschedule",
+    ),
+    (
+        "update-reminder",
+        {"approved": False},
+        "global_admins",
+        "Version 10.0 still needs your approval",
+        "Nothing is installed before an admin approves the date.",
+        "Approve this date, or choose another.",
+        "Approve or reschedule",
+    ),
+    (
+        "update-reminder",
+        {"approved": False},
+        "partners",
+        "The date of version 10.0 awaits approval",
+        "Nothing is installed before an admin approves the date.",
+        "An admin of Contoso Production approves this date, or chooses another until the update starts.",
+        "",
+    ),
+    (
+        "update-reminder",
+        {"approved": True},
+        "recipients",
+        "Version 10.0 will be installed in 15 days",
+        "An admin can choose another date until the update starts.",
+        "An admin of Contoso Production approved this date, and can choose another",
+        "",
+    ),
+    (
+        "update-reminder",
+        {"approved": True},
+        "admins",
+        "Version 10.0 will be installed in 15 days",
+        "An admin approved the date, but you can still choose another.",
+        "An admin approved this date, so you do not need to do anything else.",
+        "Choose another date",
+    ),
+    (
+        "update-scheduled",
+        {"mandatory": True},
+        "partners",
+        "Version 10.0 will be installed without approval",
+        "An admin can choose another date until the update starts.",
+        "is two versions behind, so this update is mandatory and needs no approval. An admin can",
+        "",
+    ),
+    (
+        "update-rescheduled",
+        {"rescheduled_by": "vendor", "approved": False},
+        "admins",
+        "Version 10.0 has a new date",
+        "Nothing is installed before an admin approves the date.",
+        "Approve this date, or choose another.",
+        "Approve or reschedule",
+    ),
+    (
+        "update-rescheduled",
+        {},
+        "recipients",
+        "Version 10.0 has a new date",
+        "An admin can choose another date until the update starts.",
+        "You do not need to do anything. An admin of Contoso Production can choose another date",
+        "",
+    ),
+    (
+        "update-fallback",
+        {"approved": False, "offered_dates": ["2027-02-26T21:00Z", "2027-03-05T21:00Z"]},
+        "admins",
+        "Version 10.0 moves to the alternate date",
+        "Nothing is installed before an admin approves the date.",
+        "Approve this date, or choose another.",
+        "Approve or reschedule",
+    ),
+    (
+        "update-fallback",
+        {"approved": None, "offered_dates": ["2027-02-26T21:00Z", "2027-03-05T21:00Z"]},
+        "admins",
+        "Version 10.0 moves to the alternate date",
+        "You can choose another date until the update starts.",
+        "If the new date suits you, you do not need to do anything.",
+        "Choose another date",
+    ),
+)
+
+
+@pytest.mark.parametrize(("key", "given", "role", "heading", "preheader", "task", "button"), DECISIONS)
+def test_an_update_asks_those_who_decide_and_tells_the_others_who_does(
+    key: str, given: dict[str, Any], role: str, heading: str, preheader: str, task: str, button: str
+) -> None:
+    """Only admins are asked and have a button and dates to choose; the state decides what they are asked."""
+    content = RENDERER.render(view_of(key, roles=(role,), **given))
+    html, text = content.html, content.text
+    found = re.search(r'<div class="preheader"[^>]*>(.*?)</div>', html, re.DOTALL)
+    decide = "https://admin.fabrikam.example/updates/update-2027-1"
+
+    assert found
+    assert Outline(found[0]).text == preheader
+    assert re.search(rf"<h1[^>]*>\s*{re.escape(heading)}\s*</h1>", html)
+    assert text.splitlines()[2] == heading
+    for body in (Outline(html).text, " ".join(text.split())):
+        assert task in body
+        assert ("You do not need to do anything." in body) == (role not in {"admins", "global_admins"})
+        assert ("Dates you can choose" in body) == bool(button)
+    assert (f'href="{decide}"' in html, decide in text) == (bool(button), bool(button))
+    assert button in Outline(html).text
+    assert not button or f"{button}\n{decide}" in text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("role", ["admins", "recipients", "partners"])
+@pytest.mark.parametrize("given", [{"approved": False}, {"approved": True}, {"mandatory": True}])
+@pytest.mark.parametrize("key", ["update-scheduled", "update-reminder", "update-fallback"])
+def test_every_state_of_an_update_is_worded_in_every_language(
+    key: str, given: dict[str, Any], role: str, language: str
+) -> None:
+    """No reader gets an English sentence, a preheader is short, and only admins have a button to decide."""
+    given = {"cause": None} | given  # upstream's own words
+    given = {name: value for name, value in given.items() if name in CATALOGUE.types[key].fields}
+    html, text = bodies(view_of(key, language=language, roles=(role,), **given))
+    found = re.search(r'<div class="preheader">(.*?)</div>', html, re.DOTALL)
+
+    assert found
+    assert 0 < len(Outline(found[0]).text) <= 90
+    assert ("admin.fabrikam.example" in html) == (role == "admins")
+    assert language == "en" or not re.search(r"\b(the|until|chooses?|admin of)\b", Outline(html).text + text)
+
+
+def test_a_link_of_the_readers_own_is_the_button_where_the_event_has_none() -> None:
+    """The button leads where the event says, else where this reader decides; without either there is none."""
+    own = "https://notices.example/decide/t0ken"
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"decide_url": None}, own),
+        ({}, "https://admin.fabrikam.example/updates/update-2027-1"),
+    )
+    for given, wanted in cases:
+        for role in ("admins", "partners"):
+            view = view_of("update-scheduled", roles=(role,), **given)
+            context = context_for(view, TRANSLATIONS, recipient="kim@contoso.example", decide=own)
+            for environment, kind in ((HTML, "html"), (TEXT, "txt")):
+                body = environment.get_template(f"update-date.{kind}.j2").render(context)
+                assert (wanted in body) == (role == "admins")
+    assert "Approve or reschedule" not in "".join(bodies(view_of("update-scheduled", decide_url=None)))
+
+
+def test_dates_that_have_passed_cannot_be_chosen() -> None:
+    """Of the dates on offer a mail lists those that are still to come."""
+    offered = ["2027-02-19T21:00Z", "2027-03-06T21:00Z"]
+
+    for body in bodies(view_of("update-reminder", offered_dates=offered)):
+        assert "6 March 2027" in body
+        assert "19 February 2027" not in body
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("key", [key for key in TYPES if key.startswith("update-")])
+def test_an_update_without_a_known_version_has_heading_and_subject(key: str, language: str) -> None:
+    """A plan that began with another date may not know the version yet: its mails still read well."""
+    view = view_of(key, language=language)
+    view = replace(view, fields={**view.fields, "version": None})
+    html, text = bodies(view)
+    line = subject(view, TRANSLATIONS)
+
+    assert "None" not in html + text + line
+    assert "10.0" not in line
+    assert "Contoso Production" in line
+    assert re.search(r"<h1>\s*\S", html)
+    assert text.splitlines()[2].strip()
+
+
+def test_a_cancelled_update_is_called_off_and_asks_for_nothing() -> None:
+    """The date is struck through, and the reader learns that it will not take place and why."""
+    html, text = sample("update-cancelled")
+
+    assert html.count("The update will not take place.") == 2
+    assert '<s>Monday, 22 March 2027, <span class="hours">22:00–10:00&nbsp;CET</span></s>' in html
+    assert text.splitlines()[4:7] == [
+        "The update will not take place.",
+        "",
+        "Was planned for: Monday, 22 March 2027, 22:00–10:00 CET",
+    ]
+    for body in (html, text):
+        assert "You do not need to do anything: Contoso Production keeps its current version." in " ".join(
+            body.split()
+        )
+        assert "A fault was found in version 10.0." in body
+
+
 def test_a_moved_update_shows_both_dates_and_voids_reminders() -> None:
     """A rescheduled update shows the old date before the new one and says what became of reminders."""
     html, text = sample("update-rescheduled")
 
-    assert html.index("Monday, 22 March 2027") < html.index("Monday, 29 March 2027")
-    assert '<s>Monday, 22 March 2027, <span class="hours">22:00&nbsp;CET</span></s>' in html
+    assert html.index("Wednesday, 26 May 2027") < html.index("Wednesday, 2 June 2027")
+    assert '<s>Wednesday, 26 May 2027, <span class="hours">23:00&nbsp;CEST</span></s>' in html
     assert "Ignore reminders of the previous date." in text
-    assert text.index("Previous date: Monday, 22") < text.index("New date: Monday, 29")
+    assert text.index("Previous date: Wednesday, 26") < text.index("New date: Wednesday, 2 June")
 
 
 def test_cancelled_work_is_called_off_and_asks_for_nothing() -> None:

@@ -74,6 +74,11 @@ EACH: dict[str, tuple[str, Callable[[Settings], Any], Any, str]] = {
         "https://mail.example.com:8443/a/b-c/", lambda s: s.public_url, "https://mail.example.com:8443/a/b-c",
         "https://mail.example.com:8443/a/b-c/",
     ),
+    "WEBHOOK_SECRET": (
+        f"whsec_{'hunter2/' * 4} whsec_{'hunter2+' * 8}",
+        lambda s: [one.reveal() for one in s.webhook_secrets],
+        [f"whsec_{'hunter2/' * 4}", f"whsec_{'hunter2+' * 8}"], "****",
+    ),
     "LEASE_SECONDS": ("60", lambda s: s.lease_seconds, 60, "60"),
     "GRACE_SECONDS": ("1", lambda s: s.grace_seconds, 1, "1"),
     "SMTP_CONNECTIONS": ("100", lambda s: s.smtp_connections, 100, "100"),
@@ -104,8 +109,8 @@ def test_each_variable_is_read_from_the_environment_before_the_file(tmp_path: Pa
 
 
 def test_the_table_covers_every_variable() -> None:
-    """No variable but the root, which is read before the others, is left out above."""
-    assert {variable.name for variable in VARIABLES} == {*EACH, "ROOT"}
+    """None is left out above but the root, which is read first, and one that needs another beside it."""
+    assert {variable.name for variable in VARIABLES} == {*EACH, "ROOT", "WEBHOOK_URL"}
 
 
 def test_the_root_comes_from_the_command_line_first(tmp_path: Path) -> None:
@@ -249,6 +254,9 @@ ALLOWED = {
     "SMTP_URL": "smtp://user:password@host:587 or smtps://user:password@host:465",
     "API_TOKENS": "name:scope+scope:sha256, several parted by commas; scopes send, read, admin",
     "PUBLIC_URL": "https://host or https://host/path, where readers of mail reach the HTTP interface",
+    "WEBHOOK_URL": "https://host/path, or http:// on this machine, which is told of what admins decide",
+    "WEBHOOK_SECRET": "whsec_ and the base64 of 24 to 64 bytes; several parted by blanks while one takes "
+    "another's place",
     "LEASE_SECONDS": "a whole number from 5 to 3600",
     "GRACE_SECONDS": "a whole number from 1 to 3600",
     "SMTP_CONNECTIONS": "a whole number from 1 to 100",
@@ -259,6 +267,8 @@ SCHEME = "the scheme is neither sqlite nor postgresql"
 SLASHES = "an SQLite address has three slashes and a path"
 NAME = "it does not end in /name; in a password / is %2F, ? is %3F, # is %23 and @ is %40"
 MISSING = "the server is missing"
+TO_HTTPS = "the scheme is not https, which is needed but to this machine itself"
+WHSEC = "one is not whsec_ and the base64 of 24 to 64 bytes"
 NUMBER = "after the server comes the number of a database, if anything"
 SHAPE = "it is not of the form scheme://user:password@host:port"
 PAIR = "a user name and a password belong together"
@@ -325,6 +335,19 @@ REFUSED = (
     ("PUBLIC_URL", 'https://mail.example.com/">x', 'https://mail.example.com/">x', PLAIN),
     ("PUBLIC_URL", f"https://mail.example.com/{'a' * 200}", f"https://mail.example.com/{'a' * 200}",
      "it is longer than 200 characters"),
+    ("WEBHOOK_URL", "http://up.example.com/hunter2", "http://up.example.com/****", TO_HTTPS),
+    ("WEBHOOK_URL", "http://127.0.0.1.example.com/", "http://127.0.0.1.example.com/", TO_HTTPS),
+    ("WEBHOOK_URL", "ftp://up.example.com", "ftp://up.example.com", TO_HTTPS),
+    ("WEBHOOK_URL", "up.example.com/hunter2", "****", TO_HTTPS),
+    ("WEBHOOK_URL", "https:///hunter2", "https:///****", MISSING),
+    ("WEBHOOK_URL", "https://me:hunter2@up.example.com", "https://me:****@up.example.com",
+     "a user or password has no place in it; who receives checks signatures"),
+    ("WEBHOOK_URL", "https://up.example.com/a#hunter2", "https://****", "what follows # is never sent"),
+    ("WEBHOOK_SECRET", "hunter2", "****", WHSEC),
+    ("WEBHOOK_SECRET", "whsec_hunter2", "****", WHSEC),
+    ("WEBHOOK_SECRET", "A" * 44, "****", WHSEC),
+    ("WEBHOOK_SECRET", f"whsec_{'hunter2/' * 11}", "****", WHSEC),
+    ("WEBHOOK_SECRET", f"whsec_{'hunter2/' * 4} " * 6, "****", "there are more than 5"),
     ("LEASE_SECONDS", "4", "4", ""),
     ("LEASE_SECONDS", "3601", "3601", ""),
     ("LEASE_SECONDS", "1e2", "1e2", ""),

@@ -11,6 +11,7 @@ import pytest
 from domain_examples import steady
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from slow import PATIENT
 
 from dispatcher.settings import RelayAddress, Secret, Settings, TokenEntry, masked_url
 
@@ -151,7 +152,7 @@ def test_any_text_can_be_masked(text: str) -> None:
 )
 def test_a_huge_text_is_masked_at_once(text: str) -> None:
     """No text keeps the expression busy."""
-    start = time.perf_counter()
+    start = time.process_time()
     masked_url(text)
 
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5 * PATIENT

@@ -97,8 +97,9 @@ def test_a_link_ends_when_it_was_to_end() -> None:
     token = sign(NEW, "decide", SAYS, NOW + timedelta(seconds=10))
 
     assert verify(token, "decide", KEYS, NOW + timedelta(seconds=9)) == SAYS
-    with pytest.raises(LinkExpired):
+    with pytest.raises(LinkExpired) as refused:
         verify(token, "decide", KEYS, NOW + timedelta(seconds=10))
+    assert (refused.value.said, refused.value.until) == (SAYS, NOW + timedelta(seconds=10))
 
 
 def test_an_expired_forgery_is_a_forgery() -> None:

@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from domain_examples import shipped
 from lint_root import small_root
 
 from dispatcher.errors import Problem
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.source import parse
-from dispatcher.flow.lint_root import plain_links, untranslated, without_opt_out
+from dispatcher.flow.lint_root import nobody_to_remind, plain_links, untranslated, without_opt_out
 from dispatcher.flow.places import Places
 from dispatcher.mail.extract import Message
 
@@ -90,3 +91,14 @@ def test_a_needle_is_looked_for_in_the_type_s_own_template_first(root: Path) -> 
     assert places.of(("https://support.fabrikam.example/",), "awareness", path).startswith("catalogue.yaml:")
     assert places.of(("nowhere at all",), "awareness", path) == places.of((), "awareness", path)
     assert places.of(("#ABC",), "awareness", path) == places.of((), "awareness", path)
+
+
+def test_somebody_must_hear_of_what_is_overdue() -> None:
+    """A catalogue that lets something be owed and names no owners is warned of; others are not."""
+    catalogue = shipped()
+    nobody = catalogue.model_copy(update={"owners": []})
+    (found,) = nobody_to_remind(nobody)
+
+    assert "nobody is reminded when major-service-incident or post-incident-report is overdue" in found.what
+    assert not list(nobody_to_remind(catalogue))
+    assert not list(nobody_to_remind(nobody.model_copy(update={"cadences": {}})))

@@ -13,8 +13,8 @@ import pytest
 from domain_examples import shipped
 from program import PROJECT
 
-from dispatcher.domain.catalogue import Sender
 from dispatcher.domain.fields import sample
+from dispatcher.domain.house import Sender
 from dispatcher.domain.language import LANGUAGES
 from dispatcher.domain.window import Entry, Window
 from dispatcher.flow.reading import Reading, view_of

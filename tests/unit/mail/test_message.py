@@ -14,8 +14,8 @@ from domain_examples import steady
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.domain.catalogue import Sender
-from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE, Content, Invite, Method
+from dispatcher.domain.house import Sender
+from dispatcher.mail.content import DECIDE, RECIPIENT, UNSUBSCRIBE, Content, Invite, Method
 from dispatcher.mail.message import (
     Addressee,
     Sealed,
@@ -205,6 +205,21 @@ class TestMessage:
         )
         with pytest.raises(ValueError, match="no URL was given"):
             finish(sealed, PERSON)
+
+    def test_the_link_to_decide_stands_in_both_bodies(self) -> None:
+        """It is the reader's own, what it says is kept beside the content, and without it nothing leaves."""
+        url = "https://notices.fabrikam.example/decide/1.abc.def"
+        bodied = replace(CONTENT, text=f"Decide: {DECIDE}\n", html=f'<a href="{DECIDE}">x</a>')
+        data = seal(bodied, headers={}, decide={"p": "pln_1", "r": "2"})
+        sealed = Sealed.load(data)
+
+        assert (sealed.decide, sealed.has(DECIDE)) == ({"p": "pln_1", "r": "2"}, True)
+        assert sealed.dump() == data
+        made = bodies(finish(sealed, replace(PERSON, decide=url)))
+        assert made == (f"Decide: {url}\n", f'<a href="{url}">x</a>')
+        with pytest.raises(ValueError, match="no URL was given"):
+            finish(sealed, PERSON)
+        assert Sealed.load(seal(CONTENT, headers={})).decide == {}
 
     def test_headers_for_programs_are_never_encoded(self) -> None:
         """A long word stays as it is in a header that programs read; blanks are where others are folded."""

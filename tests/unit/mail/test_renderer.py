@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from markupsafe import Markup
 
-from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.fields import parse_fields, said_fields, sample
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.language import LANGUAGES
 from dispatcher.errors import EventInvalid, TemplateInvalid
-from dispatcher.mail.content import RECIPIENT, UNSUBSCRIBE
+from dispatcher.files.catalogue_file import load_catalogue
+from dispatcher.mail.content import DECIDE, RECIPIENT, SLOTS, UNSUBSCRIBE
 from dispatcher.mail.environment import context_for, html_environment
 from dispatcher.mail.inline import inline
 from dispatcher.mail.renderer import Renderer
@@ -26,7 +25,7 @@ from dispatcher.mail.view import View
 etree = importlib.import_module("lxml.etree")  # it brings no types
 
 ROOT = Path(__file__).parents[3]
-CATALOGUE = Catalogue.model_validate(yaml.safe_load((ROOT / "catalogue.yaml").read_text("utf-8")))
+CATALOGUE = load_catalogue(ROOT / "catalogue.yaml", templates=ROOT / "templates")
 NOW = datetime(2027, 3, 1, 9, 30, tzinfo=UTC)
 MAILED = [key for key, spec in CATALOGUE.types.items() if spec.banner]
 INSTANCE = Instance.model_validate(
@@ -165,7 +164,7 @@ class TestContent:
 
         assert other.render(view()) == renderer.render(view())
 
-    @pytest.mark.parametrize("word", [RECIPIENT, UNSUBSCRIBE])
+    @pytest.mark.parametrize("word", SLOTS)
     def test_event_data_cannot_ask_for_the_address(self, renderer: Renderer, word: str) -> None:
         """A value that is spelt like the reader's place is shown, and stays a value."""
         content = renderer.render(view(summary=f"a{word}b"))
@@ -173,6 +172,7 @@ class TestContent:
 
         assert (content.html.count(RECIPIENT), content.text.count(RECIPIENT)) == (1, 1)
         assert UNSUBSCRIBE not in content.html + content.text
+        assert DECIDE not in content.html + content.text
         assert f"a{word}b" in shown
         assert f"a{word[0]} {word[1:]}b" in content.text
 

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dispatcher.domain.catalogue import Banner, Calendar, CommunicationType, Palette, Sender, Service
+from dispatcher.domain.catalogue import Banner, Calendar, CommunicationType, Palette
+from dispatcher.domain.house import Sender, Service
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.window import Window
 from dispatcher.mail.subject import SUBJECT_LENGTH, cut, subject
