@@ -14,7 +14,7 @@ from dispatcher.cli.demo import run_demo
 from dispatcher.cli.main import cli, settings_of
 from dispatcher.errors import InvalidInput, Problem
 
-PARTS = ("catalogue.yaml", "templates", "locales", "recipients", "docs/schemas")
+PARTS = ("catalogue.yaml", "templates", "locales", "recipients", "docs/schemas", "policy-tests")
 
 
 @cli.command(epilog="Example: dispatcher init mycloud && dispatcher --root mycloud check")
@@ -23,7 +23,7 @@ def init(
         Path, typer.Argument(help="The folder to lay out; it must be new or empty.", metavar="DIR")
     ],
 ) -> None:
-    """Lay out a new root: catalogue, templates and sample recipient lists."""
+    """Lay out a new root: catalogue, templates, sample recipient lists, expectations of the policy."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InvalidInput(Problem(str(folder), "is there and not empty", "name a new folder"))
     try:
@@ -42,7 +42,10 @@ def init(
 
 @cli.command(epilog="Example: dispatcher demo")
 def demo(ctx: typer.Context) -> None:
-    """Send one event of every type to the instances of the root, into a mailbox on this machine.
+    """Tell two stories and send one event of every type, into a mailbox on this machine.
+
+    In the stories time passes: an update is moved by the link in its mail, and an incident goes from its
+    opening to the report. The events of every type are about all instances of the root.
 
     Real parts all the way, and nothing leaves the machine: whatever SMTP server, Redis or database is
     configured is left alone. The captured mails are shown by index.html under the state folder.

@@ -19,7 +19,8 @@ def test_the_wheel_carries_the_starting_points(tmp_path: Path) -> None:
         packed = set(archive.namelist())
 
     wanted = {"dispatcher/starter/catalogue.yaml", "dispatcher/cli/pages/demo.html.j2", "dispatcher/py.typed"}
-    for folder, pattern in (("templates", "*.j2"), ("recipients", "*.yaml"), ("docs/schemas", "*.json")):
+    starts = {"templates": "*.j2", "recipients": "*.yaml", "policy-tests": "*.yaml", "docs/schemas": "*.json"}
+    for folder, pattern in starts.items():
         files = list((PROJECT / folder).glob(pattern))
         assert files
         wanted |= {f"dispatcher/starter/{folder}/{file.name}" for file in files}
