@@ -16,6 +16,7 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.flow.announce import Announcer
 from dispatcher.flow.expand import Expand
 from dispatcher.flow.submit import Submit
 from dispatcher.ledger.ledger import Ledger
@@ -122,7 +123,7 @@ async def open_ledger(
         ServiceUnreachable: It cannot be opened, or is not there.
     """
     if existing:
-        _see_file(settings.database_url.reveal())
+        see_ledger(settings)
     with suppress(OSError):  # the ledger says what is wrong, if it needs the folder
         settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     ledger = await Ledger.open(settings.database_url.reveal(), clock=clock)
@@ -142,8 +143,13 @@ def _missing_file(url: str) -> str | None:
     return file if file is not None and not Path(file).exists() else None
 
 
-def _see_file(url: str) -> None:
-    if file := _missing_file(url):
+def see_ledger(settings: Settings) -> None:
+    """Nothing, where there is a ledger as far as this machine's disk tells.
+
+    Raises:
+        ServiceUnreachable: There is none; one that is made now knows of nothing.
+    """
+    if file := _missing_file(settings.database_url.reveal()):
         fix = "Check --root, DISPATCHER_STATE_DIR and DISPATCHER_DATABASE_URL; `dispatcher up` makes one."
         raise ServiceUnreachable("database", f"There is no ledger at {file}. {fix}")
 
@@ -163,6 +169,8 @@ async def open_app(
     async with open_ledger(settings, clock=clock) as ledger:
         try:
             submit = Submit(project.catalogue, project.recipients, ledger, bell)
+            if settings.webhook_url is not None:
+                submit.observers.append(Announcer(project.catalogue, ledger))
             expand = Expand(project.catalogue, project.recipients, ledger, project.renderer, bell, clock)
             expand.links = settings.public_url is not None
             yield App(settings, project, ledger, bell, submit, expand, clock, rng or random.SystemRandom())

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from dispatcher import __version__
 from dispatcher.app import App, redis_url
@@ -17,16 +18,29 @@ from dispatcher.domain.delivery import Lane
 from dispatcher.errors import DispatcherError, ServiceUnreachable
 from dispatcher.flow.attempt import Terms
 from dispatcher.flow.deliver import Deliver
+from dispatcher.flow.incidents import Books
 from dispatcher.flow.patience import for_at_most
 from dispatcher.flow.present import moment_json
+from dispatcher.flow.remind import Remind
+from dispatcher.flow.schedule import Schedule
 from dispatcher.flow.sweep import Sweep, Sweeper, Watches
+from dispatcher.flow.webhooks import Webhooks
 from dispatcher.ledger.workers import Heartbeat
 from dispatcher.queue.worker import Handlers, LaneWorkers
-from dispatcher.settings import RelayAddress
+from dispatcher.settings import RelayAddress, Settings
 from dispatcher.smtp.relay import Relay
 from dispatcher.watchdog import Watchdog
 
+if TYPE_CHECKING:
+    from dispatcher.upstream import Upstream
+
 SWEEP_SECONDS = 2.0
+#: Between two looks for steps of plans that are due; a question that an index answers.
+SCHEDULE_SECONDS = 2.0
+#: Between two looks for what customers are owed and do not have.
+OWED_SECONDS = 10.0
+#: Between two looks for messages to upstream.
+WEBHOOK_SECONDS = 2.0
 PROBE_SECONDS = 3
 HEARTBEAT_SECONDS = 5.0
 #: How long to wait at the end for the ledger to forget this worker.
@@ -75,6 +89,11 @@ class Worker:
         app.expand.worker = self._id
         sweeper = Sweeper(self._id, app.expand, self._deliver, lambda: bool(self._lanes.trouble))
         self._sweep = Sweep(app.ledger, app.bell, watches, lease, sweeper)
+        project = app.project
+        self._webhooks = Webhooks(app.ledger, _upstream(app.settings), app.clock, app.rng)
+        self._books = Books(project.catalogue, project.recipients, app.ledger.incidents)
+        self._remind = Remind(project.catalogue, project.recipients, app.ledger, app.submit, app.clock)
+        self._schedule = Schedule(project.catalogue, project.recipients, app.ledger, app.submit, app.clock)
 
     async def run(self, stop: asyncio.Event, on_ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set; then claim nothing more and finish what is on the way.
@@ -88,6 +107,11 @@ class Worker:
             asyncio.create_task(
                 self._every(SWEEP_SECONDS, lambda: self._round(started), self._watchdog.alive)
             ),
+            # Ten thousand steps of one hour take seconds; leases are looked after meanwhile.
+            asyncio.create_task(self._every(SCHEDULE_SECONDS, self._schedule)),
+            asyncio.create_task(self._every(OWED_SECONDS, self._owed)),
+            # A receiver may take its time.
+            asyncio.create_task(self._every(WEBHOOK_SECONDS, self._webhooks)),
             asyncio.create_task(self._every(HEARTBEAT_SECONDS, lambda: self._beat(started))),
         ]
         self._watchdog.start()
@@ -101,6 +125,7 @@ class Worker:
             stopping.cancel()
             self._deliver.stop()
             self._app.expand.stop()
+            self._schedule.stop()
             grace = timedelta(seconds=self._app.settings.grace_seconds)
             self._lanes.stop(grace)
             await asyncio.gather(lanes, self._sweep.end(grace))
@@ -109,6 +134,7 @@ class Worker:
             await asyncio.gather(stopping, *background, return_exceptions=True)
             self._watchdog.stop()
             await self._relay.close()
+            await self._webhooks.close()
             # Others see by its age that it is gone, so this is worth no wait for a ledger that is away.
             await for_at_most(LAST_SECONDS, self._app.ledger.workers.remove(self._id))
 
@@ -126,6 +152,11 @@ class Worker:
         await self._sweep()
         if self._relay.look().state is not self._told:  # who watches need not wait for the next heartbeat
             await self._beat(started)
+
+    async def _owed(self) -> None:
+        """See to incidents: what was withdrawn counts no more, and who owes something late is reminded."""
+        await self._books.withdrawn()
+        await self._remind()
 
     async def _beat(self, started: datetime) -> None:
         now = self._app.clock()
@@ -169,3 +200,12 @@ class Worker:
                 _log.exception("a round of %s failed", work)
             done()
             await asyncio.sleep(seconds)
+
+
+def _upstream(settings: Settings) -> Upstream | None:
+    """Who is told of decisions, if anybody is."""
+    if settings.webhook_url is None:
+        return None
+    from dispatcher.upstream import Upstream  # noqa: PLC0415 - few have one, and its library is large
+
+    return Upstream(settings.webhook_url, settings.webhook_secrets)

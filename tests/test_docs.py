@@ -11,8 +11,10 @@ import yaml
 
 from dispatcher.cli import commands  # noqa: F401 - registers the commands
 from dispatcher.cli.main import cli
+from dispatcher.domain.cadence import Cadence, Step, Turn
 from dispatcher.domain.catalogue import Audience, CommunicationType, FieldSpec, Kind
 from dispatcher.domain.delivery import MOVE_REASONS, OUTCOME_REASONS, Status
+from dispatcher.files.source import parse
 from dispatcher.variables import PREFIX, VARIABLES
 
 ROOT = Path(__file__).parent.parent
@@ -65,6 +67,30 @@ def test_the_catalogue_reference_names_every_key(model: Any) -> None:
     text = _read("catalogue.md")
 
     assert {key for key in model.model_fields if f"| `{key}` |" not in text} == set()
+
+
+@pytest.mark.parametrize("model", [Cadence, Step])
+def test_the_reference_of_cadences_names_every_key(model: Any) -> None:
+    """docs/cadences.md has a row for each key of a cadence and of a step."""
+    text = _read("cadences.md")
+
+    assert {key for key in model.model_fields if f"| `{key}` |" not in text} == set()
+
+
+def test_the_reference_of_cadences_names_every_turn() -> None:
+    """docs/cadences.md has a row for each turn of a plan's life."""
+    text = _read("cadences.md")
+
+    assert {turn for turn in get_args(Turn) if f"| `{turn}` |" not in text} == set()
+
+
+def test_the_example_of_cadences_is_a_cadence() -> None:
+    """What the page shows first is one that the program accepts."""
+    shown = re.findall(r"```yaml\n(.*?)```", _read("cadences.md"), re.DOTALL)[0]
+    # The program's own reader: to YAML 1.1, which PyYAML reads, the key `on` is a boolean.
+    data = parse(shown.encode(), "cadences.md").data
+
+    assert [Cadence.model_validate(one).decisions for one in data["cadences"].values()] == [True]
 
 
 def test_the_catalogue_reference_names_every_kind() -> None:

@@ -24,6 +24,7 @@ from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.attempt import Terms
 from dispatcher.flow.deliver import Deliver
 from dispatcher.flow.expand import Expand
+from dispatcher.flow.schedule import Schedule
 from dispatcher.flow.submit import Submission, Submit
 from dispatcher.flow.sweep import Sweep, Sweeper, Watches
 from dispatcher.ledger import Filter, Ledger
@@ -56,6 +57,8 @@ class Way:
     sweep: Sweep
     monotonic: Monotonic
     server: SmtpServer
+    recipients: RecipientStore
+    schedule: Schedule
 
     async def accept(
         self,
@@ -119,12 +122,13 @@ async def open_way(
         expand = Expand(catalogue, recipients, ledger, renderer, bell, clock)
         expand.links = public_url is not None
         deliver = Deliver(catalogue, ledger, relay, terms, public_url)
+        submit = Submit(catalogue, recipients, ledger, bell)
         yield Way(
             root,
             catalogue,
             ledger,
             clock,
-            Submit(catalogue, recipients, ledger, bell),
+            submit,
             expand,
             deliver,
             Sweep(
@@ -136,6 +140,8 @@ async def open_way(
             ),
             monotonic,
             server,
+            recipients,
+            Schedule(catalogue, recipients, ledger, submit, clock),
         )
         await relay.close()
         await bell.close()

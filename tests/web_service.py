@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from slow import PATIENT
 
 from dispatcher.app import App, open_app
 from dispatcher.flow.tokens import new_token
@@ -76,8 +77,9 @@ async def service(
     redis: str = NO_REDIS,
     limits: Limits | None = None,
     tokens: tuple[TokenEntry, ...] = (TokenEntry("tests", frozenset({"admin"}), TOKEN_SHA256),),
+    **changed: Any,
 ) -> AsyncIterator[Service]:
-    """The service, for the block."""
+    """The service, for the block; `changed` are further settings."""
     (folder / "state").mkdir()
     settings = Settings(
         root=root_at(folder),
@@ -85,10 +87,11 @@ async def service(
         database_url=Secret(f"sqlite:///{folder}/state/ledger.db"),
         redis_url=Secret(redis),
         api_tokens=tokens,
+        **changed,
     )
     async with open_app(settings) as app, _served(app, limits or Limits()) as url:
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as http:
+        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20 * PATIENT) as http:
             yield Service(app, url, http)
 
 

@@ -21,7 +21,13 @@ from dispatcher.files.catalogue_file import rough_words
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.files.source import parse
 from dispatcher.flow.lint import Lint, Report
-from dispatcher.flow.lint_root import mistranslated, plain_links, untranslated, without_opt_out
+from dispatcher.flow.lint_root import (
+    mistranslated,
+    nobody_to_remind,
+    plain_links,
+    untranslated,
+    without_opt_out,
+)
 from dispatcher.flow.lint_templates import misnamed, one_sided, unclosed, untold
 from dispatcher.flow.places import Places
 from dispatcher.mail.extract import messages
@@ -117,6 +123,7 @@ def _root(project: Project) -> Report:
     for find in (untold, misnamed, unclosed, one_sided):
         report.warnings += find(project.catalogue, places)
     report.warnings += without_opt_out(project.catalogue, settings.public_url)
+    report.warnings += nobody_to_remind(project.catalogue)
     try:
         texts = messages(project.catalogue, project.templates, program_folder())
         folders = (settings.root / "locales", locales_of_program())

@@ -17,7 +17,7 @@ from dispatcher.cli.wait import Waited, wait_for
 from dispatcher.domain.event import Event, EventStatus, Selection
 from dispatcher.domain.fields import sample as examples
 from dispatcher.errors import EventInvalid, Problem
-from dispatcher.flow.submit import Accepted, Submission
+from dispatcher.flow.submit import OURS, Accepted, Submission
 
 
 @cli.command(
@@ -64,6 +64,8 @@ def send(
             if chosen is None and not (thread and spec.audience.told):
                 fix = "give --instance ID, --region NAME or --all"
                 raise EventInvalid(Problem("--instance", "is missing: which instances is it about", fix))
+            if source.startswith(OURS):
+                raise EventInvalid(Problem("--source", f"{OURS!r} is ours", "name who says so"))
             submission = Submission(
                 source=source,
                 id=uuid.uuid4().hex if id_ is None else id_,

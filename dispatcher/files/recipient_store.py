@@ -7,6 +7,7 @@ other processes and after a restart. A file that is deleted takes its instance w
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -22,6 +23,8 @@ from dispatcher.files.recipient_cache import Cached, RecipientCache, Version
 from dispatcher.files.recipient_version import read_version
 
 FOLDER = "recipients"
+#: In a form, which has JSON's escapes: nothing else can stand there like this.
+_SANDBOX_OF = re.compile(rb'"sandbox_of":"([^"]+)"')
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +49,8 @@ class RecipientStore:
         self._problems: list[FileProblem] = []
         self._force: Mapping[str, Version] = {}
         self._made: dict[str, tuple[Version, Instance]] = {}
+        self._paired: Mapping[str, Version] | None = None
+        self._sandboxes: dict[str, list[str]] = {}
         self._look(first=True)
 
     def refresh(self) -> list[FileProblem]:
@@ -83,6 +88,16 @@ class RecipientStore:
         needle = b'"' + folded(address).encode() + b'"'
         forms = [version.form for version in self._force.values() if needle in version.form.lower()]
         return [Instance.model_validate(orjson.loads(form)) for form in forms[:limit]], len(forms)
+
+    def sandboxes_of(self, production: str) -> Sequence[str]:
+        """The ids of the instances that say they are its sandboxes, in their order."""
+        if self._paired is not self._force:
+            self._paired, self._sandboxes = self._force, {}
+            for name, version in self._force.items():
+                # Ten thousand forms take milliseconds so; instances are made only when they are asked for.
+                if found := _SANDBOX_OF.search(version.form):
+                    self._sandboxes.setdefault(found[1].decode(), []).append(name)
+        return self._sandboxes.get(production, ())
 
     def ids(self) -> AbstractSet[str]:
         """The ids of all instances in force, in their order."""

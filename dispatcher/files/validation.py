@@ -11,8 +11,9 @@ from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dispatcher.domain.catalogue import Colour, FieldKey, Line, TemplateName, TypeKey
+from dispatcher.domain.catalogue import Colour, TemplateName
 from dispatcher.domain.instance import HttpUrl, InstanceId
+from dispatcher.domain.words import FieldKey, Line, TypeKey
 from dispatcher.errors import Problem
 from dispatcher.files.source import Document, KeyPath, dotted
 

@@ -8,8 +8,8 @@ is finished for one address.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dispatcher.domain.address import folded
@@ -19,6 +19,7 @@ from dispatcher.domain.event import Event
 from dispatcher.domain.expiry import expires_at
 from dispatcher.domain.window import Window
 from dispatcher.errors import TemplateInvalid
+from dispatcher.flow.decide_links import DECIDERS
 from dispatcher.flow.overtime import Overtime, at_most
 from dispatcher.flow.past import Past
 from dispatcher.flow.readers import Reader
@@ -39,12 +40,14 @@ class Means:
 
     Attributes:
         links: Whether mails of optional types are made with a link to opt out.
+        decide: By instance, what the links say by which admins decide about it; see `links_of`.
     """
 
     catalogue: Catalogue
     renderer: Renderer
     clock: Callable[[], datetime]
     links: bool = False
+    decide: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 class Draft:
@@ -98,7 +101,12 @@ class Draft:
                 reasons=recipient.reasons,
                 variant=key,
                 sender=recipient.sender,
-                expires_at=expires_at(self._spec, self._event.fields, recipient.time_zone),
+                expires_at=expires_at(
+                    self._spec,
+                    self._past.fields(self._event, reader),
+                    recipient.time_zone,
+                    self._event.accepted_at,
+                ),
                 thread_root=root.message_id if root else None,
             )
         )
@@ -131,7 +139,8 @@ class Draft:
             read = replace(read, subject=subject) if subject else read
             domain = self._means.catalogue.sender(reader.recipient.sender).domain
             headers = list_headers(self._event.effective_type, read.language, domain)
-            return NewVariant(key, read.subject, seal(read, headers=headers), read.template)
+            sealed = seal(read, headers=headers, decide=self._decides(reader))
+            return NewVariant(key, read.subject, sealed, read.template)
         except (TemplateInvalid, ValueError, Overtime) as error:
             instance = reader.instances[0].id
             self.faults.append(f"the mail cannot be rendered for {instance}: {str(error)[:400]}")
@@ -149,8 +158,16 @@ class Draft:
             self._moved_from(reader),
         )
         event = self._event
-        view = view_of(means.catalogue, event.effective_type, event.fields, reader.instances, reading)
-        return means.renderer.render(view, unsubscribe=means.links and self._spec.optional)
+        fields = self._past.fields(event, reader)
+        view = view_of(means.catalogue, event.effective_type, fields, reader.instances, reading)
+        optional, decides = means.links and self._spec.optional, self._decides(reader) is not None
+        return means.renderer.render(view, unsubscribe=optional, decide=decides)
+
+    def _decides(self, reader: Reader) -> Mapping[str, str] | None:
+        """What the link says by which the reader decides; None if they do not."""
+        if not DECIDERS & set(reader.recipient.roles):
+            return None
+        return self._means.decide.get(reader.instances[0].id)
 
 
 def _message_id(event: Event, delivery: NewDelivery, domain: str) -> str:

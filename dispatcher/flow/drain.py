@@ -152,6 +152,7 @@ class Drain:
                 worker=self.terms.worker,
                 lease=self.terms.lease,
                 optional=self.attempt.compose.optional,
+                waiting=self.attempt.compose.waiting,
             )
         )
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -13,12 +13,16 @@ from dispatcher.domain.catalogue import Catalogue, CommunicationType
 from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import Event, EventStatus
 from dispatcher.domain.expiry import too_late
+from dispatcher.domain.fields import filled
 from dispatcher.domain.retry import GIVE_UP
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.flow.advance import Advancer
+from dispatcher.flow.decide_links import links_of
 from dispatcher.flow.draft import Draft, Means
+from dispatcher.flow.notices import NoticeBook
 from dispatcher.flow.past import past_of
-from dispatcher.flow.readers import Reader, Readers, follows
+from dispatcher.flow.readers import Facts, Reader, Readers, follows, instances_of
 from dispatcher.ledger.expansions import Expansion
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.mail.renderer import Renderer
@@ -63,11 +67,13 @@ class Expand:
     ) -> None:
         self._catalogue = catalogue
         self._recipients = recipients
-        self._readers = Readers(recipients, ledger, clock)
+        self._readers = Readers(recipients, ledger, clock, catalogue.owners)
         self._ledger = ledger
         self._renderer = renderer
         self._bell = bell
         self._clock = clock
+        self._advancer = Advancer(catalogue, recipients)
+        self._notices = NoticeBook(catalogue, recipients, ledger)
         self._stopping = threading.Event()
         self._expanding_all = False
         self.worker = ""
@@ -155,9 +161,11 @@ class Expand:
             reason = f"this worker does not know {missing}; put the same recipient lists on every machine"
             await self._ledger.expansions.postpone(event.id, reason)
             return False
-        readers, warnings = await self._readers.of(event, spec)
-        past = await past_of(self._catalogue, self._ledger, event, readers)
-        means = Means(self._catalogue, self._renderer, self._clock, self.links)
+        facts = await self._facts(event)
+        readers, warnings = await self._readers.of(event, spec, facts)
+        past = await past_of(self._catalogue, self._ledger, event, readers, facts)
+        decide = await self._decide(event, readers)
+        means = Means(self._catalogue, self._renderer, self._clock, self.links, decide)
         draft = Draft(event, past, means)
         # Rendering takes milliseconds a variant, and there may be thousands; the loop must go on.
         await asyncio.to_thread(self._add_all, readers, draft)
@@ -171,11 +179,29 @@ class Expand:
             message_ids=draft.message_ids,
             on_uncertain=spec.on_uncertain,
             reason=_NOBODY_TOLD if follows(event, spec) else _NOBODY_NAMED,
-            warnings=[*warnings, *too_late(spec, event.fields, draft.deliveries, self._clock())],
+            warnings=[*event.warnings, *warnings, *self._too_late(event, spec, draft, facts)],
+            notices=await self._notices.expanded(event, instances_of(readers), facts),
         )
         if await self._ledger.expansions.store(event.id, expansion):
             await self._bell.ring_deliver(event.lane)
         return True
+
+    async def _facts(self, event: Event) -> Facts:
+        """What the plans of the event's instances say where it says nothing itself."""
+        if not self._advancer.concerns(event.effective_type, event.fields):
+            return {}
+        return await self._ledger.plans.of_event(event.id)
+
+    async def _decide(self, event: Event, readers: Sequence[Reader]) -> Mapping[str, Mapping[str, str]]:
+        """What links say by which admins decide; none where nobody could follow them."""
+        if not self.links:
+            return {}
+        instances = list(dict.fromkeys(one.instances[0].id for one in readers))
+        return await links_of(self._catalogue, self._ledger, event, instances, self._clock())
+
+    def _too_late(self, event: Event, spec: CommunicationType, draft: Draft, facts: Facts) -> Sequence[str]:
+        fields = filled(event.fields, next(iter(facts.values()), {}))
+        return too_late(spec, fields, draft.deliveries, self._clock())
 
     async def _wait_for_catalogue(self, event: Event, lacking: str) -> bool:
         """Leave the event to a worker that has a newer catalogue; there was one that accepted it."""

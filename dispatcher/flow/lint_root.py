@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from dispatcher.domain.catalogue import Catalogue
+from dispatcher.domain.duty import owed_types
 from dispatcher.domain.language import LANGUAGES
 from dispatcher.errors import Problem, TemplateInvalid
 from dispatcher.flow.places import Places
@@ -80,3 +81,11 @@ def without_opt_out(catalogue: Catalogue, public_url: str | None) -> Iterator[Pr
             f"is not set, so nobody can opt out of {', '.join(optional)} by a link in the mail",
             "set it to the https address under which readers reach `dispatcher serve`",
         )
+
+
+def nobody_to_remind(catalogue: Catalogue) -> Iterator[Problem]:
+    """That nobody would hear of an update or a report that customers wait for."""
+    if catalogue.owners or not (owed := owed_types(catalogue)):
+        return
+    what = f"is missing, so nobody is reminded when {' or '.join(sorted(owed))} is overdue"
+    yield Problem("catalogue.yaml: owners", what, "name people, like [{address: operations@example.com}]")

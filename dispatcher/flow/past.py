@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
 
 from dispatcher.domain.address import folded
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.event import Event
-from dispatcher.domain.fields import known, parse_fields
+from dispatcher.domain.fields import filled, known, parse_fields
 from dispatcher.domain.window import Entry, Window, is_cancelled, takes_away, uid_of, window_of
-from dispatcher.flow.readers import Reader
+from dispatcher.flow.readers import Facts, Reader
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.threads import Root
 
@@ -23,11 +26,18 @@ class Past:
         roots: What its thread began with, by instance and folded address.
         entries: The window that it brings for calendars, by the first instance that a mail is about.
         moved: When that was to be, if the event says that it is another time; likewise.
+        facts: What its plan says where the event says nothing, by instance.
     """
 
     roots: Mapping[tuple[str, str], Root] = field(default_factory=dict)
     entries: Mapping[str, Entry] = field(default_factory=dict)
     moved: Mapping[str, Window] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
+
+    def fields(self, event: Event, reader: Reader) -> Mapping[str, Any]:
+        """What the event says to a reader: of several instances, the first one's plan counts."""
+        facts = self.facts.get(reader.instances[0].id)
+        return filled(event.fields, facts) if facts else event.fields
 
     def root(self, reader: Reader) -> Root | None:
         """What the thread began with for a reader; None if it begins now."""
@@ -44,29 +54,59 @@ class Past:
         return self.moved.get(reader.instances[0].id)
 
 
-async def past_of(catalogue: Catalogue, ledger: Ledger, event: Event, readers: Sequence[Reader]) -> Past:
+async def past_of(
+    catalogue: Catalogue, ledger: Ledger, event: Event, readers: Sequence[Reader], facts: Facts
+) -> Past:
     """What counts for these readers of an event; what it changes about windows is noted in the ledger.
 
     Raises:
         ServiceUnreachable: The ledger does not answer.
     """
     roots = await ledger.threads.roots(event.thread, event.id) if event.thread else {}
-    spec = catalogue.types[event.effective_type]
-    values = parse_fields(spec, known(spec, event.fields), partial=True)[0]
-    window = window_of(spec, values)
-    if window is None and not takes_away(spec, event, values):
-        return Past(roots)
-    first = dict.fromkeys(reader.instances[0].id for reader in readers)
-    uids = {instance: uid_of(catalogue, event, values, instance) for instance in first}
-    changes = await ledger.windows.advance(event.id, window, set(uids.values()))
+    past = Past(roots, facts=facts)
     # Partners get their copy from a sender of their own; a window keeps one organizer, whoever sends it.
     organizer = catalogue.sender("default")
-    found = {instance: changes[uid] for instance, uid in uids.items() if uid in changes}
-    entries = {
-        instance: Entry(uids[instance], change.number, change.window, event.accepted_at, organizer)
-        for instance, change in found.items()
-    }
-    if is_cancelled(spec, values):
-        return Past(roots, entries)
-    moved = {instance: change.before for instance, change in found.items() if change.before}
-    return Past(roots, entries, moved)
+    entries: dict[str, Entry] = {}
+    moved: dict[str, Window] = {}
+    for said in _windows(catalogue, event, past, readers):
+        changes = await ledger.windows.advance(event.id, said.window, set(said.uids.values()))
+        for instance, uid in said.uids.items():
+            if (change := changes.get(uid)) is None:
+                continue
+            entries[instance] = Entry(uid, change.number, change.window, event.accepted_at, organizer)
+            if change.before and not said.cancelled:
+                moved[instance] = change.before
+    return replace(past, entries=entries, moved=moved)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an event says of the windows of those instances to which it says the same.
+
+    Attributes:
+        uids: The windows, by instance.
+    """
+
+    window: Window | None
+    cancelled: bool
+    uids: dict[str, str]
+
+
+def _windows(catalogue: Catalogue, event: Event, past: Past, readers: Sequence[Reader]) -> Sequence[_Said]:
+    """What is said of windows, once for all instances to which the same is said."""
+    spec = catalogue.types[event.effective_type]
+    if spec.calendar is None:
+        return ()
+    found: dict[tuple[Window | None, bool], _Said] = {}
+    parsed: dict[bytes, Mapping[str, Any]] = {}
+    for name, reader in {one.instances[0].id: one for one in reversed(readers)}.items():
+        fields = known(spec, past.fields(event, reader))
+        written = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
+        if written not in parsed:
+            parsed[written] = parse_fields(spec, fields, partial=True)[0]
+        values = parsed[written]
+        window, cancelled = window_of(spec, values), is_cancelled(spec, values)
+        if window is not None or takes_away(spec, event, values):
+            said = found.setdefault((window, cancelled), _Said(window, cancelled, {}))
+            said.uids[name] = uid_of(catalogue, event, values, name)
+    return list(found.values())

@@ -12,11 +12,15 @@ from dispatcher.domain.audience import Question, Recipient, resolve
 from dispatcher.domain.catalogue import CommunicationType
 from dispatcher.domain.delivery import Delivery, Reason
 from dispatcher.domain.event import Event
-from dispatcher.domain.fields import known, parse_fields
+from dispatcher.domain.fields import filled, known, parse_fields
+from dispatcher.domain.house import Owner
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.moment import day_in
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.ledger.ledger import Ledger
+
+#: What the plan of an event says where the event says nothing, by instance; plain JSON values by field.
+Facts = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +34,44 @@ class Reader:
 class Readers:
     """Finds the readers of events."""
 
-    def __init__(self, recipients: RecipientStore, ledger: Ledger, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        recipients: RecipientStore,
+        ledger: Ledger,
+        clock: Callable[[], datetime],
+        owners: Sequence[Owner] = (),
+    ) -> None:
+        self._owners = owners
         self._recipients = recipients
         self._ledger = ledger
         self._clock = clock
 
-    async def of(self, event: Event, spec: CommunicationType) -> tuple[Sequence[Reader], Sequence[str]]:
+    async def of(
+        self, event: Event, spec: CommunicationType, facts: Facts
+    ) -> tuple[Sequence[Reader], Sequence[str]]:
         """The readers of the event, and what its sender should know about those it does not reach.
 
         By the recipient lists as they were at their last refresh.
         """
         warnings: list[str] = []
         instances = self._instances(event, warnings)
+        if facts and event.selection.kind != "instances":
+            # What turned the plans of a region is about those that have one.
+            instances = [one for one in instances if one.id in facts]
+        if event.roles is not None:
+            audience = spec.audience.model_copy(update={"roles": list(event.roles)})
+            spec = spec.model_copy(update={"audience": audience})
         if follows(event, spec):
             reached = await self._ledger.deliveries.told(event.thread or "", spec.audience.told)
             return list(self._told(event, reached, {one.id for one in instances})), warnings
-        values = parse_fields(spec, known(spec, event.fields), partial=True)[0]
+        given = {one.id: known(spec, filled(event.fields, facts.get(one.id, {}))) for one in instances}
+        values = _parsed(spec, given)
         found = [
             Reader(recipient, (instance,))
             for instance in instances
-            for recipient in resolve(self._question(event, spec, values, instance), instance).recipients
+            for recipient in resolve(
+                self._question(event, spec, values[instance.id], instance), instance
+            ).recipients
         ]
         return list(_by_person(found)) if spec.group_by == "person" else found, warnings
 
@@ -77,7 +99,7 @@ class Readers:
         self, event: Event, spec: CommunicationType, values: Mapping[str, Any], instance: Instance
     ) -> Question:
         today = day_in(instance.time_zone, self._clock())
-        return Question(event.effective_type, spec, today, values)
+        return Question(event.effective_type, spec, today, values, tuple(self._owners))
 
     def _told(self, event: Event, told: Sequence[Delivery], wanted: set[str]) -> Iterator[Reader]:
         """Exactly those who were sent the incident, as they were then."""
@@ -97,6 +119,24 @@ class Readers:
                     (Reason("thread", at),),
                 )
                 yield Reader(recipient, instances)
+
+
+def _parsed(
+    spec: CommunicationType, given: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Mapping[str, Any]]:
+    """The typed values of each instance; those of many are the same, and are parsed once."""
+    found: dict[str, Mapping[str, Any]] = {}
+    last: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    for name, fields in given.items():
+        if last is None or last[0] != fields:
+            last = fields, parse_fields(spec, fields, partial=True)[0]
+        found[name] = last[1]
+    return found
+
+
+def instances_of(readers: Sequence[Reader]) -> Sequence[Instance]:
+    """The instances that somebody reads of, each once."""
+    return list({one.id: one for reader in readers for one in reader.instances}.values())
 
 
 def _departed(name: str, address: str) -> Instance:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from dispatcher.domain.business import answer_due, calendar_of
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.fields import known, parse_fields, said_fields
 from dispatcher.domain.instance import Instance
@@ -41,7 +42,10 @@ def view_of(
 ) -> View:
     """What a template may see of one event for one kind of reader."""
     spec = catalogue.types[key]
-    values = parse_fields(spec, known(spec, fields), partial=True)[0]
+    values = dict(parse_fields(spec, known(spec, fields), partial=True)[0])
+    if spec.deadline and values.get(spec.deadline.field) is None:
+        calendar = calendar_of(catalogue, instances[0])
+        values[spec.deadline.field] = answer_due(spec.deadline, values, calendar)
     language = spec.language_for(reading.language)
     return View(
         key=key,

@@ -13,7 +13,7 @@ from dispatcher.domain.fields import parse_fields
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.moment import day_in
 from dispatcher.errors import EventInvalid
-from dispatcher.flow.submit import record_only
+from dispatcher.flow.check import record_only
 from dispatcher.ledger.suppressions import Suppression
 
 _HOW = {
@@ -50,7 +50,7 @@ class Who:
         self._instance = instance
         self.opted_out: Mapping[tuple[str, str], Suppression] = {}
         self._values = values
-        self._question = Question(key, spec, day_in(instance.time_zone, now), values)
+        self._question = Question(key, spec, day_in(instance.time_zone, now), values, tuple(catalogue.owners))
 
     @property
     def nobody(self) -> str:

@@ -14,25 +14,40 @@ from starlette.responses import Response
 from dispatcher import __version__
 from dispatcher.app import App
 from dispatcher.errors import NotFound, Problem, ServiceUnreachable
+from dispatcher.flow import decide_links
 from dispatcher.flow.choices import PATH, Choices
+from dispatcher.flow.decide import Decide
+from dispatcher.flow.notices import NoticeBoard
 from dispatcher.web.auth import Auth
 from dispatcher.web.choices import ChoicePage
+from dispatcher.web.decide import DecidePage
 from dispatcher.web.guard import Guard
 from dispatcher.web.health import Health
 from dispatcher.web.intake import Intake
 from dispatcher.web.limits import Limits
+from dispatcher.web.metrics import Metrics
+from dispatcher.web.notices import Notices
 from dispatcher.web.openapi import (
     ANSWERS,
     CANCEL,
     CHOOSE,
+    DECIDE,
+    DECIDED,
     INTAKE,
+    NOTICES,
+    NUMBERS,
+    OWED,
     PAGE,
+    PLANS,
     READS,
     SCHEMES,
     SECURITY,
     STATUS,
+    TURN,
+    TURNED,
 )
 from dispatcher.web.page import Pages
+from dispatcher.web.plans import Plans
 from dispatcher.web.problems import Refusal, refusal
 from dispatcher.web.reads import Reads
 from dispatcher.web.repairs import Repairs
@@ -63,7 +78,12 @@ def create_app(app: App, limits: Limits = Limits()) -> FastAPI:  # noqa: B008 - 
     page = Pages(app.project.catalogue, app.project.translations)
     choices = Choices(app.project.catalogue, app.project.recipients, app.ledger, app.clock)
     _route_choices(api, ChoicePage(choices, app.project.catalogue, page, limits))
+    _route_decide(api, DecidePage(_decide(app), page, limits))
+    _route_notices(api, Notices(_board(app), auth))
+    _route_plans(api, Plans(app, auth, limits))
     _route_reads(api, Reads(app.ledger, app.bell, auth), Health(app.ledger, app.bell))
+    metrics = Metrics(app.ledger, app.bell, auth)
+    _add(api, "GET", "/metrics", metrics.show, responses=NUMBERS, openapi_extra=SECURITY)
     api.add_exception_handler(Refusal, _refused)
     api.add_exception_handler(NotFound, _not_found)
     api.add_exception_handler(ServiceUnreachable, _unreachable)
@@ -82,10 +102,30 @@ def _route_events(api: FastAPI, intake: Intake, repairs: Repairs) -> None:
     _add(api, "POST", f"{events}/{{id}}/cancel", repairs.cancel, responses=CANCEL, openapi_extra=SECURITY)
 
 
+def _route_plans(api: FastAPI, plans: Plans) -> None:
+    path = "/v1/plans"
+    _add(api, "GET", path, plans.list, responses=PLANS, openapi_extra=SECURITY)
+    _add(api, "GET", f"{path}/{{id}}", plans.one, responses=PLANS, openapi_extra=SECURITY)
+    for turn, endpoint in (
+        ("approve", plans.approve),
+        ("reschedule", plans.reschedule),
+        ("cancel", plans.cancel),
+    ):
+        _add(
+            api,
+            "POST",
+            f"{path}/{{id}}/{turn}",
+            endpoint,
+            responses=TURNED,
+            openapi_extra=TURN | SECURITY,
+        )
+
+
 def _route_reads(api: FastAPI, reads: Reads, health: Health) -> None:
     _add(api, "GET", "/v1/events/{id}", reads.event, responses=READS, openapi_extra=SECURITY)
     _add(api, "GET", "/v1/events/{id}/deliveries", reads.deliveries, responses=READS, openapi_extra=SECURITY)
     _add(api, "GET", "/v1/status", reads.status, responses=STATUS, openapi_extra=SECURITY)
+    _add(api, "GET", "/v1/obligations", reads.obligations, responses=OWED, openapi_extra=SECURITY)
     _add(api, "GET", "/healthz", health.alive)
     _add(api, "GET", "/readyz", health.ready)
 
@@ -95,6 +135,28 @@ def _route_choices(api: FastAPI, page: ChoicePage) -> None:
     _add(api, "GET", path, page.show, responses=PAGE)
     _add(api, "HEAD", path, page.show, include_in_schema=False)
     _add(api, "POST", path, page.choose, responses=PAGE, openapi_extra=CHOOSE)
+
+
+def _decide(app: App) -> Decide:
+    return Decide(app.project.catalogue, app.project.recipients, app.ledger, app.submit, app.clock)
+
+
+def _route_decide(api: FastAPI, page: DecidePage) -> None:
+    path = f"{decide_links.PATH}/{{token}}"
+    _add(api, "GET", path, page.show, responses=DECIDED)
+    _add(api, "HEAD", path, page.show, include_in_schema=False)
+    _add(api, "POST", path, page.decide, responses=DECIDED, openapi_extra=DECIDE)
+
+
+def _board(app: App) -> NoticeBoard:
+    project = app.project
+    return NoticeBoard(project.catalogue, project.recipients, app.ledger, project.translations, app.clock)
+
+
+def _route_notices(api: FastAPI, notices: Notices) -> None:
+    instance = "/v1/instances/{id}"
+    _add(api, "GET", f"{instance}/notices", notices.notices, responses=NOTICES, openapi_extra=SECURITY)
+    _add(api, "GET", f"{instance}/alerts", notices.alerts, responses=NOTICES, openapi_extra=SECURITY)
 
 
 def _add(api: FastAPI, method: str, path: str, endpoint: Any, **described: Any) -> None:

@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dispatcher.flow.choices import PATH
+from dispatcher.flow import choices, decide_links
 from dispatcher.web.problems import Refusal
 
 _HEADERS: Final = {
@@ -19,6 +19,8 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+#: What comes before a signed link's token.
+_SIGNED: Final = (f"{choices.PATH}/", f"{decide_links.PATH}/")
 #: Of a refused body so much is read and thrown away, in bytes and in seconds.
 LINGER_BYTES: Final = 16 * 1024 * 1024
 LINGER_SECONDS: Final = 2.0
@@ -99,8 +101,8 @@ class _Exchange:
 def loggable(path: str) -> str:
     """A path as a log may hold it: of a signed link so much as finds it again, and too little to use it."""
     known = path[:200]
-    prefix = f"{PATH}/"
-    return f"{known[: len(prefix) + 8]}…" if known.startswith(prefix) else known
+    prefix = next((one for one in _SIGNED if known.startswith(one)), None)
+    return known if prefix is None else f"{known[: len(prefix) + 8]}…"
 
 
 def _has_body(scope: Scope) -> bool:

@@ -98,9 +98,50 @@ CANCEL: Final[dict[int | str, dict[str, Any]]] = {
     404: _answer("There is no such event"),
     **_COMMON,
 }
+#: Answers to what is shown about an instance.
+NOTICES: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "What is shown, newest first"},
+    400: _answer("A parameter cannot be used"),
+    404: _answer("No recipient file has that instance"),
+    **_COMMON,
+}
+#: Answers to questions about plans.
+PLANS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "What is planned: each plan with its steps, and what is amiss"},
+    400: _answer("A parameter cannot be used"),
+    404: _answer("There is no such plan"),
+    **_COMMON,
+}
+#: Answers to a turn that a plan is to take.
+TURNED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Committed; the event that says it, and the plan as it is from now on"},
+    400: _answer("The body is no JSON object"),
+    404: _answer("There is no such plan"),
+    409: _answer("The Idempotency-Key was used for something else"),
+    422: _answer("The plan may not take that turn, or a field is wrong"),
+    **_COMMON,
+}
+#: What the turn's event says beside what the plan knows.
+TURN: Final[dict[str, Any]] = {
+    "parameters": [
+        {"name": "Idempotency-Key", "in": "header", "required": False, "schema": _TEXT},
+    ],
+    "requestBody": {"required": False, "content": {"application/json": {"schema": {"type": "object"}}}},
+}
 #: Answers to how the service is.
 STATUS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"description": "How the service is; `problems` says what needs attention"},
+    **_COMMON,
+}
+#: Answers to what customers are owed.
+OWED: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "What is owed, with what to do; `status` is owed, overdue, met, late or ended"},
+    404: _answer("There is no such incident"),
+    **_COMMON,
+}
+#: Answers to Prometheus.
+NUMBERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"description": "Gauges", "content": {"text/plain": {"schema": _TEXT}}},
     **_COMMON,
 }
 SCHEMES: Final = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -139,6 +180,31 @@ CHOOSE: Final[dict[str, Any]] = {
         "content": {
             "application/x-www-form-urlencoded": {"schema": _FORM},
             "multipart/form-data": {"schema": _FORM},
+        },
+    }
+}
+_DECISION: Final = _object(
+    ["form", "decide"],
+    form=_TEXT,
+    decide={"enum": ["approve", "reschedule"]},
+    preferred={"type": "string", "format": "date-time"},
+    alternate=_TEXT,
+)
+#: Answers to admins who follow the link of a mail.
+DECIDED: Final[dict[int | str, dict[str, Any]]] = {
+    **PAGE,
+    400: {"description": "The form is not the page's own, or is older than two hours", "content": _HTML},
+    403: {"description": "The link's reader is no admin any more", "content": _HTML},
+    409: {"description": "Somebody else decided, or it has started; nothing was changed", "content": _HTML},
+    410: {"description": "The link has expired, or the date has changed since", "content": _HTML},
+    422: {"description": "The date is not offered", "content": _HTML},
+}
+DECIDE: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/x-www-form-urlencoded": {"schema": _DECISION},
+            "multipart/form-data": {"schema": _DECISION},
         },
     }
 }

@@ -10,6 +10,7 @@ from fastapi import Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dispatcher.flow.owed import obligation_json
 from dispatcher.flow.present import delivery_json, event_json
 from dispatcher.flow.status import look, status_json
 from dispatcher.ledger.deliveries import Filter
@@ -21,6 +22,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="How many deliveries one
 After = Annotated[
     str | None, Query(max_length=100, description="The id of the last delivery of the page before.")
 ]
+Incident = Annotated[str | None, Query(max_length=200, description="The thread of an incident.")]
 
 
 class Reads:
@@ -53,6 +55,16 @@ class Reads:
         link = f"/v1/events/{event.id}/deliveries?{query}" if follows else None
         body = {"deliveries": [delivery_json(delivery) for delivery in page], "next": link}
         return _json(body, {"Link": f'<{link}>; rel="next"'} if link else None)
+
+    async def obligations(self, request: Request, incident: Incident = None) -> Response:
+        """What customers are owed for incidents, what is late first; of one incident, all that ever was."""
+        await self._auth.require("read", request.headers.raw)
+        store, now = self._ledger.obligations, self._ledger.database.now()
+        if incident is None:
+            found = await store.owed()
+        else:
+            found = await store.of((await self._ledger.incidents.get(incident)).key)
+        return _json({"obligations": [obligation_json(one, now) for one in found]})
 
     async def status(self, request: Request) -> Response:
         """Whether all is well, what waits since when, and which workers are there."""

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from program import dispatcher, staying
+from program import UNMEASURED, dispatcher, staying
 
 from dispatcher.smtp.catcher import caught
 
@@ -27,11 +27,12 @@ SENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 @pytest.fixture(scope="module")
 def mails(root: Path) -> list[EmailMessage]:
     """What one admin got of all of them."""
-    with staying(root, "up", "--port", "0", until=r"Listening on (\S+)"):
+    how = ("--instance", "contoso-prod", "--sample", "--wait")
+    with staying(root, "up", "--port", "0", until=r"Listening on (\S+)", **UNMEASURED):
         for key, thread, fields in SENT:
             more = [word for field in fields for word in ("--set", field)]
             more += ["--thread", thread] if thread else []
-            done = dispatcher(root, "send", key, "--instance", "contoso-prod", "--sample", "--wait", *more)
+            done = dispatcher(root, "send", key, *how, *more, **UNMEASURED)
             assert done.code == 0, done.err
     found = [mail.message for mail in caught(root / ".dispatcher" / "mail") if mail.envelope_to == (ADMIN,)]
     assert len(found) == len(SENT)

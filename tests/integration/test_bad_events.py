@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 from lint_root import small_root
-from program import PROJECT, dispatcher
+from program import PROJECT, UNMEASURED, dispatcher
 
 from dispatcher.domain.event import Selection
 from dispatcher.errors import EventInvalid
@@ -52,7 +52,7 @@ def test_a_bad_template_is_reported_with_its_message(tmp_path: Path, file: Path)
     """The text beside the template is what `check` prints of it."""
     broken = small_root(tmp_path / "root", "general-awareness")
     shutil.copyfile(file, broken / "templates" / "awareness.html.j2")
-    done = dispatcher(broken, "check")
+    done = dispatcher(broken, "check", **UNMEASURED)
 
     assert done.code == 2
     assert done.out == file.with_suffix(".txt").read_text(encoding="utf-8")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from lint_root import small_root
-from program import PROJECT, dispatcher
+from program import PROJECT, UNMEASURED, dispatcher
 
 MAILS = PROJECT / "tests" / "bad" / "mails"
-PUBLIC = {"DISPATCHER_PUBLIC_URL": "https://notices.example"}
+PUBLIC = {"DISPATCHER_PUBLIC_URL": "https://notices.example", **UNMEASURED}
 
 
 @pytest.fixture

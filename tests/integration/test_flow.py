@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from way import CONTOSO, Way
 
-from dispatcher.domain.catalogue import Sender
 from dispatcher.domain.delivery import Delivery, Lane, Status
 from dispatcher.domain.event import EventStatus, Selection
 from dispatcher.domain.fields import sample
+from dispatcher.domain.house import Sender
 from dispatcher.errors import EventConflict, EventInvalid
 from dispatcher.flow.explain import explain, tell
 from dispatcher.flow.submit import Submission

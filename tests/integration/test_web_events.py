@@ -228,7 +228,7 @@ async def test_answers_wrong_paths_with_a_problem(api: Service, method: str, pat
 async def test_asks_to_come_again_without_a_ledger(api: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the ledger is away nothing is accepted, and the answer tells no inner names."""
 
-    async def away(_: Any) -> Any:
+    async def away(_: Any, **__: Any) -> Any:
         raise ServiceUnreachable("database", "The database at /secret/place does not answer.")
 
     monkeypatch.setattr(api.app.ledger.events, "add", away)
@@ -246,7 +246,7 @@ async def test_hides_what_is_unexpected(
 ) -> None:
     """A defect is a 500 without details, and stands in the log without the token."""
 
-    async def broken(_: Any) -> Any:
+    async def broken(_: Any, **__: Any) -> Any:
         raise RuntimeError("inner detail")
 
     monkeypatch.setattr(api.app.ledger.events, "add", broken)

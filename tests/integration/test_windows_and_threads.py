@@ -59,9 +59,10 @@ def recipients(way: Way, text: str) -> None:
 async def test_a_moved_update_moves_in_calendars(way: Way) -> None:
     """An update that is scheduled, moved and then falls back is one entry with rising numbers."""
     first, moved, fallen = "2027-05-06T21:00Z", "2027-05-20T21:00Z", "2027-05-27T21:00Z"
-    await go(way, "update-scheduled", id_="1", scheduled_at=first)
+    offer = {"alternate_at": None, "offered_dates": [first, moved, fallen]}
+    await go(way, "update-scheduled", id_="1", scheduled_at=first, **offer)
     await go(way, "update-reminder", id_="2", scheduled_at=first)
-    await go(way, "update-rescheduled", id_="3", scheduled_at=moved)
+    await go(way, "update-rescheduled", id_="3", scheduled_at=moved, alternate_at=fallen)
     await go(way, "update-fallback", id_="4", scheduled_at=fallen)
     entries = [said(mail, "UID", "SEQUENCE", "METHOD") for mail in mails(way)]
 
