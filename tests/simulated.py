@@ -14,7 +14,7 @@ from reference_policy import Said, Told, Update
 from dispatcher.domain.cadence import parse_offset
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.files.recipient_store import RecipientStore
-from dispatcher.flow.outlook import Fate, Row
+from dispatcher.flow.foresight.outlook import Fate, Row
 
 #: When, type, step, status, channels, addresses.
 Line = tuple[datetime, str, str, str, tuple[str, ...], tuple[str, ...]]

@@ -12,7 +12,7 @@ from reference_policy import STAGES, Said
 
 from dispatcher.domain.event import Selection
 from dispatcher.flow.check import Submission
-from dispatcher.flow.rules import Happening
+from dispatcher.flow.foresight.rules import Happening
 
 #: From UTC-11 to UTC+14, with half and quarter hours, both hemispheres' summers, and a half hour of summer.
 ZONES = (

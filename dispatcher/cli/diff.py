@@ -15,7 +15,7 @@ from dispatcher.cli.main import cli, settings_of
 from dispatcher.files.at_ref import root_at
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.recipient_store import RecipientStore
-from dispatcher.flow.difference import (
+from dispatcher.flow.foresight.difference import (
     Change,
     Side,
     StepChange,
@@ -24,7 +24,7 @@ from dispatcher.flow.difference import (
     step_change_json,
     step_changes,
 )
-from dispatcher.flow.told_ahead import named
+from dispatcher.flow.foresight.told_ahead import named
 
 
 @cli.command(epilog="Example: dispatcher diff HEAD; dispatcher diff main --json")

@@ -13,8 +13,8 @@ from dispatcher.errors import EventInvalid, Problem
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.files.source import parse
 from dispatcher.flow.check import Submission
-from dispatcher.flow.outlook import Period
-from dispatcher.flow.rules import Happening
+from dispatcher.flow.foresight.outlook import Period
+from dispatcher.flow.foresight.rules import Happening
 from dispatcher.web.cloudevents import BATCH, parse_events
 from dispatcher.web.payload import submissions
 from dispatcher.web.problems import Refusal

@@ -14,11 +14,11 @@ from dispatcher.cli.choices import instance_of, type_of
 from dispatcher.cli.event_files import happenings_of
 from dispatcher.cli.main import settings_of
 from dispatcher.domain.plan import Plan
-from dispatcher.flow.imagined import Start
-from dispatcher.flow.outlook import Row, period_of
-from dispatcher.flow.rules import Happening, Rules, View
-from dispatcher.flow.simulate import Simulation
-from dispatcher.flow.start import rules_of, start_of
+from dispatcher.flow.foresight.imagined import Start
+from dispatcher.flow.foresight.outlook import Row, period_of
+from dispatcher.flow.foresight.rules import Happening, Rules, View
+from dispatcher.flow.foresight.simulate import Simulation
+from dispatcher.flow.foresight.start import rules_of, start_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from dispatcher.cli.main import cli, settings_of
 from dispatcher.errors import EventInvalid, Problem, RecipientsInvalid
 from dispatcher.files.policy_file import PolicyFile, PolicyTest, load_policy_tests
 from dispatcher.files.recipient_store import FOLDER, RecipientStore
-from dispatcher.flow.expectations import Failure, judge
-from dispatcher.flow.outlook import Row, period_of
-from dispatcher.flow.rules import Rules
-from dispatcher.flow.simulate import Simulation
-from dispatcher.flow.start import rules_of
+from dispatcher.flow.foresight.expectations import Failure, judge
+from dispatcher.flow.foresight.outlook import Row, period_of
+from dispatcher.flow.foresight.rules import Rules
+from dispatcher.flow.foresight.simulate import Simulation
+from dispatcher.flow.foresight.start import rules_of
 
 #: The folder of a root that holds expectations.
 TESTS = "policy-tests"

@@ -12,8 +12,8 @@ from dispatcher.cli import output
 from dispatcher.cli.choices import Json
 from dispatcher.cli.foresight import Asked, foreseen
 from dispatcher.cli.main import cli
-from dispatcher.flow.outlook import Row, row_json
-from dispatcher.flow.told_ahead import lines
+from dispatcher.flow.foresight.outlook import Row, row_json
+from dispatcher.flow.foresight.told_ahead import lines
 
 From = Annotated[
     str,

@@ -14,7 +14,7 @@ from dispatcher.cli.foresight import Asked, foreseen
 from dispatcher.cli.main import cli
 from dispatcher.cli.simulate import Aside, Empty, Events, OnlyInstance, OnlyType
 from dispatcher.errors import EventInvalid, Problem
-from dispatcher.flow.timeline import timeline as draw
+from dispatcher.flow.foresight.timeline import timeline as draw
 
 #: How far ahead it looks unless somebody says, in years.
 AHEAD = 1

@@ -19,10 +19,10 @@ from update_lives import BEGIN, DAYS, ZONES, happening, instances, life
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.recipient_store import RecipientStore
-from dispatcher.flow.outlook import Fate, Period, Row
-from dispatcher.flow.rules import Rules
-from dispatcher.flow.simulate import Simulation
-from dispatcher.flow.start import rules_of
+from dispatcher.flow.foresight.outlook import Fate, Period, Row
+from dispatcher.flow.foresight.rules import Rules
+from dispatcher.flow.foresight.simulate import Simulation
+from dispatcher.flow.foresight.start import rules_of
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 1000

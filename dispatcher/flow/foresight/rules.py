@@ -8,8 +8,8 @@ from datetime import datetime
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.check import Check, Submission
+from dispatcher.flow.foresight.outlook import ASIDE, Row
 from dispatcher.flow.incidents import Accounts
-from dispatcher.flow.outlook import ASIDE, Row
 
 
 @dataclass(frozen=True, slots=True)

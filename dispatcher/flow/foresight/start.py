@@ -12,9 +12,9 @@ from dispatcher.domain.plan import ENDED, Plan
 from dispatcher.domain.planning import digest, place_of, replanned
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.check import Check, Submission
-from dispatcher.flow.imagined import Start, Told
+from dispatcher.flow.foresight.imagined import Start, Told
+from dispatcher.flow.foresight.rules import Rules
 from dispatcher.flow.incidents import Accounts
-from dispatcher.flow.rules import Rules
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.plans import PlanFilter
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dispatcher.files.policy_file import Expected, PolicyTest
-from dispatcher.flow.outlook import Fate, Row, row_json
+from dispatcher.flow.foresight.outlook import Fate, Row, row_json
 
 _LISTS = ("channels", "to")
 _TOLD = (Fate.WOULD_SEND.value, Fate.RECORDED.value)

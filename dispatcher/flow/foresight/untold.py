@@ -8,9 +8,9 @@ from datetime import datetime
 from dispatcher.domain.incident import Obligation
 from dispatcher.domain.plan import Plan, PlannedStep, StepStatus
 from dispatcher.flow.check import Submission
-from dispatcher.flow.outlook import Fate, Period, Row, zone_of
-from dispatcher.flow.rules import Rules
-from dispatcher.flow.wording import date_of
+from dispatcher.flow.foresight.outlook import Fate, Period, Row, zone_of
+from dispatcher.flow.foresight.rules import Rules
+from dispatcher.flow.foresight.wording import date_of
 
 _SETTLED = {
     StepStatus.SKIPPED: Fate.SKIPPED,

@@ -17,13 +17,13 @@ from dispatcher.domain.plan import Advance, Plan, PlanKey, PlannedStep, StepStat
 from dispatcher.errors import EventInvalid
 from dispatcher.flow.advance import Advancer
 from dispatcher.flow.check import Submission
-from dispatcher.flow.foretell import Foretell, Telling
-from dispatcher.flow.imagined import Imagined, Start
-from dispatcher.flow.outlook import Period, Row
-from dispatcher.flow.rules import EVERYTHING, Happening, Rules, View
+from dispatcher.flow.foresight.foretell import Foretell, Telling
+from dispatcher.flow.foresight.imagined import Imagined, Start
+from dispatcher.flow.foresight.outlook import Period, Row
+from dispatcher.flow.foresight.rules import EVERYTHING, Happening, Rules, View
+from dispatcher.flow.foresight.untold import name_of, owed, refused, unsent
+from dispatcher.flow.foresight.wording import at_anchor
 from dispatcher.flow.schedule import step_event
-from dispatcher.flow.untold import name_of, owed, refused, unsent
-from dispatcher.flow.wording import at_anchor
 
 _DUE, _EVENT = 0, 1  # of two things at one moment, a step that waited for it comes first
 

@@ -15,9 +15,9 @@ from dispatcher.domain.expiry import expires_at
 from dispatcher.domain.fields import filled, known, parse_fields
 from dispatcher.domain.instance import Instance
 from dispatcher.files.recipient_store import RecipientStore
-from dispatcher.flow.imagined import Imagined, Told
+from dispatcher.flow.foresight.imagined import Imagined, Told
+from dispatcher.flow.foresight.outlook import Fate, Row, zone_of
 from dispatcher.flow.incidents import waiting_types
-from dispatcher.flow.outlook import Fate, Row, zone_of
 
 _NOBODY_NAMED = "nobody is named for this type in the recipient list"
 _NOBODY_TOLD = "nobody was told of an incident in this thread about this instance"

@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.plan import Plan
-from dispatcher.flow.outlook import ASIDE, Fate, Row, zone_of
-from dispatcher.flow.told_ahead import named, summary
+from dispatcher.flow.foresight.outlook import ASIDE, Fate, Row, zone_of
+from dispatcher.flow.foresight.told_ahead import named, summary
 
 #: Lines that are drawn; nobody reads more of them on one page.
 MOST = 60

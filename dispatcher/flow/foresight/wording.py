@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from dispatcher.domain.cadence import Cadence, parse_offset
-from dispatcher.flow.outlook import zone_of
+from dispatcher.flow.foresight.outlook import zone_of
 
 
 def date_of(moment: datetime, zone: str) -> str:

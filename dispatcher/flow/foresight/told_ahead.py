@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from dispatcher.flow.outlook import Fate, Row
+from dispatcher.flow.foresight.outlook import Fate, Row
 
 #: Addresses and instances that are named before the rest is counted.
 NAMED = 4
