@@ -39,7 +39,7 @@ def load(
     problems: list[Problem] = []
     values = {v.name: _read(v, texts[v.name], folder, problems, sources[v.name]) for v in VARIABLES}
     if values["WEBHOOK_URL"] and not texts["WEBHOOK_SECRET"]:
-        fix = "set it, for instance to whsec_ and what `openssl rand -base64 32` prints"
+        fix = "set it to whsec_ and what `openssl rand -base64 32` prints"
         problems.append(
             Problem(f"{PREFIX}WEBHOOK_SECRET", "is missing, and DISPATCHER_WEBHOOK_URL is set", fix)
         )

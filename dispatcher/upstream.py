@@ -29,6 +29,8 @@ READ: Final = 1_000
 #: Characters of an answer that are kept, for people.
 _KEPT: Final = 200
 _GONE: Final = 410
+#: Of a number of seconds; seven are months already, and `next_try` waits a day at most.
+_DIGITS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ class Upstream:
             follow_redirects=False,
             timeout=httpx.Timeout(LONGEST, connect=CONNECT),
             limits=httpx.Limits(max_connections=4, max_keepalive_connections=1),
+            event_hooks={"response": [_unled]},
         )
 
     @property
@@ -122,8 +125,13 @@ class Upstream:
                     return _reply(answer, await _beginning(answer), now)
         except TimeoutError:
             return Reply(ok=False, text=f"no answer within {LONGEST:g} seconds")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except Exception as error:  # noqa: BLE001 - a try that ends in none of these is never given up
             return Reply(ok=False, text=_line(f"no answer: {str(error) or type(error).__name__}"))
+
+
+async def _unled(answer: httpx.Response) -> None:
+    """Forget where it leads: httpx would read the address, which may be none, though it follows nothing."""
+    answer.headers.pop("location", None)
 
 
 async def _beginning(answer: httpx.Response) -> str:
@@ -148,12 +156,12 @@ def _reply(answer: httpx.Response, body: str, now: datetime) -> Reply:
 
 
 def _wait(text: str, now: datetime) -> timedelta | None:
-    """What a ``Retry-After`` asks for (RFC 9110, 10.2.3): seconds, or a date."""
-    if re.fullmatch(r"[0-9]{1,7}", text):
-        return timedelta(seconds=int(text))
+    """What a ``Retry-After`` asks for (RFC 9110, 10.2.3): seconds, or a date; None if it is neither."""
+    if re.fullmatch(r"[0-9]+", text):
+        return timedelta(seconds=int(text[:_DIGITS]))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter is a year, or an offset, that no clock has
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max(moment - now, timedelta())

@@ -283,7 +283,8 @@ VARIABLES = (
     Variable(
         "WEBHOOK_SECRET",
         "",
-        "whsec_ and the base64 of 24 to 64 bytes; several parted by blanks while one takes another's place",
+        "whsec_ and the base64 of 24 to 64 bytes (`openssl rand -base64 32` makes them); "
+        "several parted by blanks while one takes another's place",
         _webhook_secrets,
         "none",
         "all",

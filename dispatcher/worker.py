@@ -109,7 +109,8 @@ class Worker:
             ),
             # Ten thousand steps of one hour take seconds; leases are looked after meanwhile.
             asyncio.create_task(self._every(SCHEDULE_SECONDS, self._schedule)),
-            asyncio.create_task(self._every(OWED_SECONDS, self._owed)),
+            asyncio.create_task(self._every(OWED_SECONDS, self._books.withdrawn)),
+            asyncio.create_task(self._every(OWED_SECONDS, self._remind)),
             # A receiver may take its time.
             asyncio.create_task(self._every(WEBHOOK_SECONDS, self._webhooks)),
             asyncio.create_task(self._every(HEARTBEAT_SECONDS, lambda: self._beat(started))),
@@ -152,11 +153,6 @@ class Worker:
         await self._sweep()
         if self._relay.look().state is not self._told:  # who watches need not wait for the next heartbeat
             await self._beat(started)
-
-    async def _owed(self) -> None:
-        """See to incidents: what was withdrawn counts no more, and who owes something late is reminded."""
-        await self._books.withdrawn()
-        await self._remind()
 
     async def _beat(self, started: datetime) -> None:
         now = self._app.clock()

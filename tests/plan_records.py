@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, get_args
@@ -12,7 +12,7 @@ from ledger_records import new_event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.cadence import Turn
-from dispatcher.domain.event import NewEvent, Selection, StepKey
+from dispatcher.domain.event import Heard, NewEvent, Selection, StepKey
 from dispatcher.domain.plan import Advance, Move, Plan, PlanKey, PlannedStep, PlanState, StepStatus
 from dispatcher.errors import EventInvalid, Problem
 from dispatcher.ledger.intake import Intake
@@ -70,7 +70,17 @@ class Rules:
             return ()
         return [key_of(instance, new.fields["update"], self.cadence) for instance in new.selection.values]
 
-    def advance(self, new: NewEvent, event: str, plans: Mapping[PlanKey, Plan], now: datetime) -> Advance:
+    def begins(self, new: NewEvent) -> Collection[PlanKey]:
+        return self.keys(new) if new.type == "update-scheduled" else ()
+
+    def advance(
+        self,
+        new: NewEvent,
+        event: str,
+        plans: Mapping[PlanKey, Plan],
+        now: datetime,
+        early: Mapping[PlanKey, Sequence[Heard]],
+    ) -> Advance:
         self.asked.append(new.external_id)
         turn = next(turn for turn in get_args(Turn) if new.type == f"update-{turn}")
         changed = [self._plan(key, plans.get(key), new, event, now) for key in self.keys(new)]

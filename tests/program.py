@@ -14,7 +14,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent
 _COMMAND = [sys.executable, "-c", "from dispatcher.cli.main import main; main()"]
-SECONDS = 90
+SECONDS = 180
 #: For processes that run what is measured elsewhere, or are killed before they could tell: half of the time
 #: that a process takes to start goes into measuring its lines.
 UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}

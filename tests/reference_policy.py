@@ -7,7 +7,7 @@ the other, quarters of an hour until the clock on the wall shows nine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -144,6 +144,7 @@ class Update:
     waiting: list[Reminder] = field(default_factory=list)
     sent: set[int] = field(default_factory=set)
     known: set[str] = field(default_factory=set)
+    before: list[Said] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
 
     # -- what passes with time --------------------------------------------------------------------
@@ -199,7 +200,23 @@ class Update:
             self.pass_time(said.arrives)
         return outcome
 
-    def _turn(self, said: Said) -> str:  # noqa: C901 - the rules stand here one below the other
+    def _turn(self, said: Said) -> str:
+        begins = self.state == "none"
+        outcome = self._taken(said)
+        if begins and self.state != "none" and outcome == "told":
+            outcome = self._catch_up(said)
+        return outcome
+
+    def _catch_up(self, said: Said) -> str:
+        """What was said after the first word, and came before it, counts now; its order is that of time."""
+        date = self.anchor
+        for word in sorted(self.before, key=lambda one: one.time):
+            if word.time > said.time or word.time == said.time < said.arrives:
+                self._taken(replace(word, arrives=said.arrives))
+        over = self.state in ("in-progress", "succeeded", "cancelled") or self.anchor != date
+        return "recorded" if over else "told"
+
+    def _taken(self, said: Said) -> str:  # noqa: C901 - the rules stand here one below the other
         is_open = self.state in ("scheduled", "approved", "in-progress")
         if said.turn == "scheduled":
             return self._scheduled(said, is_open)
@@ -232,7 +249,10 @@ class Update:
     def _unplanned(self, said: Said) -> str:
         """Without a plan an event is told as it is, if it says all that its mail needs."""
         names_a_date = said.turn in ("approved", "fallback")
-        return "refused" if names_a_date and said.scheduled_at is None else "told"
+        if names_a_date and said.scheduled_at is None:
+            return "refused"
+        self.before.append(said)
+        return "told"
 
     def _further(self, stage: str | None) -> bool:
         if stage is None or self.stage is None:
@@ -246,16 +266,16 @@ class Update:
                 return "refused"
             if said.alternate_at and said.alternate_at not in said.offered:
                 return "refused"
-            if said.alternate_at == said.scheduled_at:
-                return "refused"
+        if said.alternate_at == said.scheduled_at:
+            return "refused"
         if is_open:
-            if self.began_with_reschedule and self.said_at and said.time < self.said_at:
+            if self.began_with_reschedule:  # the announcement that is waited for, whatever its time
                 self.offered, self.mandatory = said.offered, said.mandatory
                 self.began_with_reschedule = False
                 return "recorded"
             return "refused"
         if self.state == "succeeded":
-            return "refused"
+            return "recorded" if self.began_with_reschedule else "refused"
         if self.state == "cancelled" and self.said_at and said.time < self.said_at:
             return "recorded"  # it was said before the cancellation, and comes after it
         self.state, self.stage, self.began_with_reschedule = "scheduled", None, False
@@ -265,7 +285,7 @@ class Update:
 
     def _rescheduled(self, said: Said) -> str:
         assert said.scheduled_at is not None
-        if said.scheduled_at < said.time:
+        if said.scheduled_at < said.time or said.alternate_at == said.scheduled_at:
             return "refused"
         if self.state != "none":
             if said.scheduled_at == self.anchor and said.alternate_at == self.alternate:
@@ -284,7 +304,7 @@ class Update:
             return True  # before the announcement came, nobody knows what it offers
         if said.by is None and not self.offered:
             return True
-        if said.scheduled_at not in self.offered or said.alternate_at == said.scheduled_at:
+        if said.scheduled_at not in self.offered:
             return False
         return said.alternate_at is None or said.alternate_at in self.offered
 
@@ -292,7 +312,8 @@ class Update:
         to = said.scheduled_at or self.alternate
         if to is None or to == self.anchor:
             return "refused"
-        self.state = "scheduled" if self.state == "scheduled" else "approved"
+        # The alternate was approved with the date. Any other date is the vendor's, and nobody approved it.
+        self.state = "approved" if self.state != "scheduled" and to == self.alternate else "scheduled"
         self.stage = None
         self._date(said, to, None)
         return "told"

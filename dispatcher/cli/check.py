@@ -25,7 +25,9 @@ from dispatcher.flow.lint_root import (
     mistranslated,
     nobody_to_remind,
     plain_links,
+    unplanned,
     untranslated,
+    without_decisions,
     without_opt_out,
 )
 from dispatcher.flow.lint_templates import misnamed, one_sided, unclosed, untold
@@ -123,7 +125,9 @@ def _root(project: Project) -> Report:
     for find in (untold, misnamed, unclosed, one_sided):
         report.warnings += find(project.catalogue, places)
     report.warnings += without_opt_out(project.catalogue, settings.public_url)
+    report.warnings += without_decisions(project.catalogue, settings.public_url)
     report.warnings += nobody_to_remind(project.catalogue)
+    report.warnings += unplanned(project.catalogue)
     try:
         texts = messages(project.catalogue, project.templates, program_folder())
         folders = (settings.root / "locales", locales_of_program())

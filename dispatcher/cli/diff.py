@@ -25,6 +25,7 @@ from dispatcher.flow.foresight.difference import (
     step_changes,
 )
 from dispatcher.flow.foresight.told_ahead import named
+from dispatcher.flow.spans import number
 
 
 @cli.command(epilog="Example: dispatcher diff HEAD; dispatcher diff main --json")
@@ -64,7 +65,12 @@ def _show(people: Sequence[Change], steps: Sequence[StepChange], ref: str) -> No
             if words:
                 output.show(f"  {sign} {words}")
     gained = sum(one.kind == "gains" for one in people)
-    output.say(f"{gained} gained, {len(people) - gained} lost; {len(steps)} steps differ.")
+    differ = f"{number(len(steps), 'step')} {'differs' if len(steps) == 1 else 'differ'}"
+    output.say(f"{gained} gained, {len(people) - gained} lost; {differ}.")
+
+
+def _mail(change: Change) -> str:
+    return f"{change.type} ({change.step})" if change.step else change.type
 
 
 def _show_instance(found: Sequence[Change]) -> None:
@@ -75,7 +81,7 @@ def _show_instance(found: Sequence[Change]) -> None:
     for same in alike.values():
         first = same[0]
         sign = "+" if first.kind == "gains" else "-"
-        output.show(f"  {sign} {first.address} {first.kind} {named([one.type for one in same])}")
+        output.show(f"  {sign} {first.address} {first.kind} {named([_mail(one) for one in same])}")
         since = f" from {first.since.isoformat()} on" if first.since > system_clock().date() else ""
         side = "now" if first.kind == "gains" else "was"
         output.show(f"      {side} {', '.join(first.reasons)}{since}")

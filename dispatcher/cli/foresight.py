@@ -9,11 +9,12 @@ from pathlib import Path
 
 import typer
 
-from dispatcher.app import Project, open_ledger, open_project, system_clock
+from dispatcher.app import Project, open_ledger, open_project, see_ledger, system_clock
 from dispatcher.cli.choices import instance_of, type_of
 from dispatcher.cli.event_files import happenings_of
 from dispatcher.cli.main import settings_of
 from dispatcher.domain.plan import Plan
+from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.foresight.imagined import Start
 from dispatcher.flow.foresight.outlook import Row, period_of
 from dispatcher.flow.foresight.rules import Happening, Rules, View
@@ -74,5 +75,9 @@ def foreseen(ctx: typer.Context, asked: Asked) -> Foreseen:
 
 
 async def _start(project: Project, rules: Rules, events: Sequence[Happening]) -> Start:
+    try:
+        see_ledger(project.settings)
+    except ServiceUnreachable as error:
+        raise ServiceUnreachable(error.service, f"{error} Or give --empty, to begin with nothing.") from None
     async with open_ledger(project.settings, existing=True) as ledger:
         return await start_of(ledger, rules, [one.submission for one in events], system_clock())

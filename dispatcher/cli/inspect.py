@@ -133,8 +133,8 @@ def _table(found: Sequence[Delivery], limit: int) -> None:
     ]
     if {delivery.status for delivery in found} <= _REPAIRED:
         # `replay` and `release` take these ids; elsewhere they would only take room.
-        columns = ["DELIVERY", *columns]
-        rows = [[delivery.id, *row] for delivery, row in zip(found, rows, strict=False)]
+        columns = ["DELIVERY", *columns, "REASON"]
+        rows = [[delivery.id, *row, delivery.reason] for delivery, row in zip(found, rows, strict=False)]
     output.show_table(columns, rows)
     if len(found) > limit:
         output.say(f"There are more than {limit}; --limit N shows more, --json all.")

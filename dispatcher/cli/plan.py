@@ -122,7 +122,8 @@ def _head(found: Plan) -> Iterator[str]:
     key = found.key
     yield f"{found.id}: {key.subject} at {key.instance}, after {key.cadence}, revision {found.revision}"
     must = ", mandatory" if found.mandatory else ""
-    yield f"{found.state.value}{must}: {output.moment(found.anchor)}"
+    yield f"state: {found.state.value}{must}"
+    yield f"date: {output.moment(found.anchor)}"
     if found.alternate_at:
         yield f"alternate date: {output.moment(found.alternate_at)}"
     for warning in found.warnings:

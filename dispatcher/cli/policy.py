@@ -18,9 +18,9 @@ from dispatcher.cli.main import cli, settings_of
 from dispatcher.errors import EventInvalid, Problem, RecipientsInvalid
 from dispatcher.files.policy_file import PolicyFile, PolicyTest, load_policy_tests
 from dispatcher.files.recipient_store import FOLDER, RecipientStore
-from dispatcher.flow.foresight.expectations import Failure, judge
+from dispatcher.flow.foresight.expectations import Failure, expects, judge, strangers
 from dispatcher.flow.foresight.outlook import Row, period_of
-from dispatcher.flow.foresight.rules import Rules
+from dispatcher.flow.foresight.rules import Rules, View
 from dispatcher.flow.foresight.simulate import Simulation
 from dispatcher.flow.foresight.start import rules_of
 
@@ -47,16 +47,30 @@ def hold(
         name = _name(path, project)
         expectations = load_policy_tests(path, name)
         with _rules(project, expectations) as rules:
+            if problems := list(strangers(name, expectations.tests, rules)):
+                raise EventInvalid(problems)
+            unasked: dict[str, None] = {}
             for test in expectations.tests:
                 rows, refused = _played(rules, expectations, test)
+                unasked |= dict.fromkeys(_refusal(row) for row in refused if not expects(expectations, row))
                 failures = list(judge(test, rows))
                 failed += len(failures)
                 held += len(test.expected) - len(failures)
                 for failure in failures:
                     _tell(name, failure, refused)
-    output.say(f"{held} expectations hold, {failed} do not." if failed else f"{held} expectations hold.")
+            for words in unasked:
+                output.warn(f"{name}: {words}")
+    output.say(f"{_held(held)}, {failed} {_do(failed)} not." if failed else f"{_held(held)}.")
     if failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _held(count: int) -> str:
+    return "1 expectation holds" if count == 1 else f"{count} expectations hold"
+
+
+def _do(count: int) -> str:
+    return "does" if count == 1 else "do"
 
 
 def _all(project: Project) -> Sequence[Path]:
@@ -110,7 +124,8 @@ def _played(rules: Rules, expectations: PolicyFile, test: PolicyTest) -> tuple[l
     period = period_of(test.at, test.at, (where, where))
     asked = submissions_of([*expectations.given, *test.given], where)
     simulation = Simulation(rules)
-    rows = simulation.run(list(happenings(asked, period, rules.recipients)), period)
+    happening = list(happenings(asked, period, rules.recipients))
+    rows = simulation.run(happening, period, View(aside=True))
     return rows, simulation.refused
 
 
@@ -121,4 +136,8 @@ def _tell(name: str, failure: Failure, refused: Sequence[Row]) -> None:
     for line in failure.difference:
         output.show(f"    {line}")
     for row in refused:
-        output.show(f"  given {row.type} at {row.at.isoformat()} was refused: {row.reason}")
+        output.show(f"  {_refusal(row)}")
+
+
+def _refusal(row: Row) -> str:
+    return f"given {row.type} at {row.at.isoformat()} was refused: {row.reason}"

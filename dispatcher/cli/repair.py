@@ -103,7 +103,8 @@ def release(
 
     A delivery is held when nobody knows whether its mail arrived, and its type does not want a second copy.
     If the first one did arrive, the reader gets a second, with the same Message-ID. One that is held as
-    `poison` ended three workers in a row; see in their logs why before you let it go.
+    `poison` ended three workers in a row; see in their logs why before you let it go. One that is held for
+    an `incident` goes out by itself once that is over, and not before.
     """
     if sum((bool(deliveries), event is not None, all_)) != 1:
         what = "are given together" if deliveries or event or all_ else "are missing: which are meant"
@@ -162,7 +163,7 @@ async def _do(ledger: Ledger, plan: Plan, *, dry_run: bool, json: bool) -> None:
         return
     if dry_run and (plan.deliveries or plan.events):
         _show(plan)
-    if moved or expanded or not plan.left_out:
+    if moved or expanded or not (plan.left_out or plan.waiting):
         output.show(_sum(plan, moved, expanded, dry_run=dry_run))
     for note in _notes(plan):
         output.say(note)
@@ -197,6 +198,9 @@ def _notes(plan: Plan) -> Iterator[str]:
         yield f"{poison:,} of these {verb} held as poison: three workers in a row ended while sending it."
     if expired:
         yield f"{expired:,} of these will not be sent: what they announce is over."
+    if plan.waiting:
+        stay = number(plan.waiting, "delivery stays", "deliveries stay")
+        yield f"{stay} held: a major incident affects the instance. They go out by themselves after it."
     if plan.left_out:
         left = number(plan.left_out, "delivery stays", "deliveries stay")
         yield f"{left} as before, because the event was cancelled."
@@ -226,4 +230,5 @@ def _json(plan: Plan, moved: int, *, dry_run: bool) -> dict[str, object]:
         "poison": sum(share.poison for share in plan.shares),
         "expired": sum(share.expired for share in plan.shares),
         "left_out": plan.left_out,
+        "waiting": plan.waiting,
     }

@@ -17,7 +17,7 @@ from dispatcher.cli.wait import Waited, wait_for
 from dispatcher.domain.event import Event, EventStatus, Selection
 from dispatcher.domain.fields import sample as examples
 from dispatcher.errors import EventInvalid, Problem
-from dispatcher.flow.submit import OURS, Accepted, Submission
+from dispatcher.flow.submit import OURS, Accepted, Submission, is_ours
 
 
 @cli.command(
@@ -64,7 +64,7 @@ def send(
             if chosen is None and not (thread and spec.audience.told):
                 fix = "give --instance ID, --region NAME or --all"
                 raise EventInvalid(Problem("--instance", "is missing: which instances is it about", fix))
-            if source.startswith(OURS):
+            if is_ours(source):
                 raise EventInvalid(Problem("--source", f"{OURS!r} is ours", "name who says so"))
             submission = Submission(
                 source=source,

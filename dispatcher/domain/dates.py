@@ -25,9 +25,7 @@ from dispatcher.domain.turning import (
     by_admin,
     facts_of,
     given_anchor,
-    overtaken,
     settled,
-    shown,
     taken,
     utc,
 )
@@ -44,38 +42,50 @@ def scheduled(turning: Turning, plan: Plan | None) -> Taken:
         return _begun(turning, PlanState.SCHEDULED, {})
     late = turning.said.said_at < plan.said_at
     if plan.state is PlanState.CANCELLED:
-        return Taken(plan, record_only=overtaken(plan)) if late else _begun_anew(turning, plan)
+        return Taken(plan, record_only=turning.overtaken(plan)) if late else _begun_anew(turning, plan)
+    waited_for = plan.facts.get(UNANNOUNCED)
     if plan.state is PlanState.SUCCEEDED:
-        raise MoveRefused("is succeeded: it is done", f"give another {turning.cadence.about}")
-    if late and plan.facts.get(UNANNOUNCED):
+        if waited_for:
+            return Taken(plan, record_only=turning.overtaken(plan))
+        raise MoveRefused("is done already", f"give another {turning.cadence.about}")
+    if waited_for:
         return _announced_late(turning, plan)
     moves = turning.type_at("rescheduled")
     if not moves:
         return _scheduled_again(turning, plan)
     raise MoveRefused(
-        f"is {plan.state.value} for {shown(plan.anchor)}: it is scheduled already",
+        f"is {plan.state.value} for {turning.date_of(plan)}: it is scheduled already",
         f"send {moves} to move it",
     )
 
 
 def _check_offer(turning: Turning) -> None:
-    """The date and its alternate are among those that the same event offers, if it offers any."""
+    """The date and its alternate are two, and among those that the same event offers, if it offers any."""
     offered = turning.said.fields.get(OFFERED)
-    if not offered:
-        return
-    anchor, alternate = turning.anchor, turning.alternate
-    if anchor not in offered:
+    anchor = given_anchor(turning)
+    if offered and anchor not in offered:
         fix = f"add it there, or choose one of {_listed(offered)}"
-        raise MoveRefused(f"{turning.cadence.anchor} {shown(anchor)} is not among {OFFERED}", fix)
-    _check_alternate(anchor, alternate, offered)
+        raise MoveRefused(f"{turning.cadence.anchor} {turning.shown(anchor)} is not among {OFFERED}", fix)
+    _check_alternate(turning, anchor, offered or ())
 
 
-def _check_alternate(anchor: Any, alternate: datetime | None, offered: Sequence[datetime]) -> None:
-    if alternate is not None and alternate == anchor:
+def _check_alternate(turning: Turning, anchor: datetime | date, offered: Sequence[datetime]) -> None:
+    """The alternate date is another one, of those that are offered if any are; it should be a later one."""
+    alternate, moment = turning.alternate, moment_of(anchor, turning.place)
+    if alternate is None:
+        return
+    if alternate == moment:
         raise MoveRefused(f"{ALTERNATE} is the date itself", "choose another, or leave it out")
-    if alternate is not None and alternate not in offered:
+    if alternate < moment:
+        turning.warnings.append(
+            f"has an {ALTERNATE}, {turning.shown(alternate)}, that lies before the date: "
+            "once the date is missed it has passed"
+        )
+    if offered and alternate not in offered:
         fix = f"choose one of {_listed(offered)}"
-        raise MoveRefused(f"{ALTERNATE} {shown(alternate)} is not among the dates that are offered", fix)
+        raise MoveRefused(
+            f"{ALTERNATE} {turning.shown(alternate)} is not among the dates that are offered", fix
+        )
 
 
 def begun_by_reschedule(turning: Turning) -> Taken:
@@ -87,6 +97,7 @@ def begun_by_reschedule(turning: Turning) -> Taken:
     if turning.said.turn != "rescheduled":
         raise MoveRefused("has no plan", f"send {turning.type_at('scheduled')} first")
     _check_ahead(turning)
+    _check_alternate(turning, given_anchor(turning), ())
     turning.warnings.append(
         f"nothing was told of it before: the plan begins with {turning.said.type}, and what it leaves out "
         f"waits for {turning.type_at('scheduled')}"
@@ -119,16 +130,16 @@ def _begun_anew(turning: Turning, plan: Plan) -> Taken:
     facts = facts_of(turning.said)
     anchor = given_anchor(turning)
     new = replace(plan, state=PlanState.SCHEDULED, facts=facts, alternate_at=utc(turning.alternate))
-    return taken(turning, plan, _dated(turning, new, anchor))
+    return taken(turning, plan, _dated(turning, plan, new, anchor))
 
 
 def _announced_late(turning: Turning, plan: Plan) -> Taken:
-    """What the announcement says beside the date, of which there was a newer word."""
+    """What the announcement says beside the date: whatever its time, a reschedule comes after it."""
     facts = {key: value for key, value in plan.facts.items() if key != UNANNOUNCED}
     new = replace(plan, facts={**facts_of(turning.said), **facts})
     if plan.alternate_at is None:
         new = replace(new, facts={key: value for key, value in new.facts.items() if key != ALTERNATE})
-    return replace(taken(turning, plan, new), record_only=overtaken(plan))
+    return replace(taken(turning, plan, new), record_only=turning.overtaken(plan))
 
 
 def _scheduled_again(turning: Turning, plan: Plan) -> Taken:
@@ -138,9 +149,9 @@ def _scheduled_again(turning: Turning, plan: Plan) -> Taken:
         turning.warnings.append("is planned for that date already: the event is told, and nothing changes")
         return taken(turning, plan, plan)
     if turning.said.said_at < plan.said_at:
-        return Taken(plan, record_only=overtaken(plan))
+        return Taken(plan, record_only=turning.overtaken(plan))
     new = replace(plan, facts={**plan.facts, **facts_of(turning.said)})
-    return taken(turning, plan, _dated(turning, new, anchor))
+    return taken(turning, plan, _dated(turning, plan, new, anchor))
 
 
 def rescheduled(turning: Turning, plan: Plan) -> Taken:
@@ -158,17 +169,17 @@ def rescheduled(turning: Turning, plan: Plan) -> Taken:
     _check_ahead(turning)
     _check_choice(turning, plan)
     if moment_of(anchor, turning.place) == plan.anchor and utc(alternate) == plan.alternate_at:
-        raise MoveRefused(f"is planned for {shown(plan.anchor)} already", "give another date")
+        raise MoveRefused(f"is planned for {turning.date_of(plan)} already", "give another date")
     state = PlanState.APPROVED if by_admin(said) else PlanState.SCHEDULED
     facts = {key: value for key, value in plan.facts.items() if key != ALTERNATE}
     new = replace(plan, state=state, alternate_at=utc(alternate), facts={**facts, **facts_of(said)})
-    return taken(turning, plan, _dated(turning, new, anchor))
+    return taken(turning, plan, _dated(turning, plan, new, anchor))
 
 
 def _check_ahead(turning: Turning) -> None:
     anchor = given_anchor(turning)
     if lies_behind(anchor, turning.place, turning.said.said_at):
-        raise MoveRefused(f"{shown(anchor)} lies in the past", "give a date that lies ahead")
+        raise MoveRefused(f"{turning.shown(anchor)} lies in the past", "give a date that lies ahead")
 
 
 def _check_choice(turning: Turning, plan: Plan) -> None:
@@ -176,17 +187,18 @@ def _check_choice(turning: Turning, plan: Plan) -> None:
     by = turning.said.fields.get(BY)
     offered = _moments(plan.facts.get(OFFERED))
     admin = by_admin(turning.said)
+    anchor = given_anchor(turning)
     # Before the announcement came nobody knows what it offers.
     if (by == "vendor" and not admin) or plan.facts.get(UNANNOUNCED) or not (offered or admin):
+        _check_alternate(turning, anchor, ())
         return
-    anchor = given_anchor(turning)
     if anchor not in offered:
         choice = f"choose one of {_listed(offered)}" if offered else "no dates are offered"
         raise MoveRefused(
-            f"{shown(anchor)} is not among the dates that are offered",
+            f"{turning.shown(anchor)} is not among the dates that are offered",
             f"{choice}; or give {BY}: vendor if the vendor moves it",
         )
-    _check_alternate(anchor, turning.alternate, offered)
+    _check_alternate(turning, anchor, offered)
 
 
 def fallback(turning: Turning, plan: Plan) -> Taken:
@@ -199,24 +211,26 @@ def fallback(turning: Turning, plan: Plan) -> Taken:
     if anchor is None:
         raise MoveRefused("has no alternate date to fall back to", f"give {turning.cadence.anchor}")
     if moment_of(anchor, turning.place) == plan.anchor:
-        raise MoveRefused(f"is planned for {shown(plan.anchor)} already", "give another date")
+        raise MoveRefused(f"is planned for {turning.date_of(plan)} already", "give another date")
     if lies_behind(anchor, turning.place, turning.said.said_at):
-        turning.warnings.append(f"the date it falls back to, {shown(anchor)}, has passed")
-    state = PlanState.SCHEDULED if plan.state is PlanState.SCHEDULED else PlanState.APPROVED
+        turning.warnings.append(f"the date it falls back to, {turning.shown(anchor)}, has passed")
+    # The alternate date was approved with the date; any other is the vendor's.
+    approved = plan.state is not PlanState.SCHEDULED and moment_of(anchor, turning.place) == plan.alternate_at
+    state = PlanState.APPROVED if approved else PlanState.SCHEDULED
     old = plan.facts.get(ALTERNATE)
     kept = {key: value for key, value in plan.facts.items() if key not in {ALTERNATE, STAGE}}
     said = {} if turning.anchor else {turning.cadence.anchor: old or anchor.isoformat()}
     facts = {**kept, **facts_of(turning.said), **said}
     new = replace(plan, state=state, alternate_at=utc(turning.alternate), facts=facts)
-    return taken(turning, plan, _dated(turning, new, anchor))
+    return taken(turning, plan, _dated(turning, plan, new, anchor))
 
 
-def _dated(turning: Turning, plan: Plan, anchor: datetime | date) -> Plan:
+def _dated(turning: Turning, before: Plan, plan: Plan, anchor: datetime | date) -> Plan:
     """The plan with another date: what waits for the old one is void, the rest is planned anew."""
     said = turning.said
     moved = moment_of(anchor, turning.place)
     revision = plan.revision + 1
-    reason = f"the date moved from {shown(plan.anchor)} to {shown(moved)} by event {said.event_id}"
+    reason = _moved(turning, before, plan, anchor)
     # Where the alternate date alone changes, what was told of the date is not told again: neither what this
     # revision told, nor what it has not because one before it did.
     stands = {step.key: step.status for step in plan.steps if step.revision == plan.revision}
@@ -236,6 +250,19 @@ def _dated(turning: Turning, plan: Plan, anchor: datetime | date) -> Plan:
             + steps_for(turning.cadence, anchor, turning.place, said.accepted_at, revision, told)
         ),
     )
+
+
+def _moved(turning: Turning, before: Plan, after: Plan, anchor: datetime | date) -> str:
+    """What a new word on the date changed: the date, or the alternate date alone."""
+    event = turning.said.event_id
+    if moment_of(anchor, turning.place) != before.anchor:
+        return f"the date moved from {turning.date_of(before)} to {turning.shown(anchor)} by event {event}"
+    was, now = before.alternate_at, after.alternate_at
+    if was is None:
+        return f"there is an alternate date now, by event {event}"
+    if now is None:
+        return f"the alternate date was dropped by event {event}"
+    return f"the alternate date moved from {turning.shown(was)} to {turning.shown(now)} by event {event}"
 
 
 def _moments(given: Any) -> tuple[datetime, ...]:

@@ -80,6 +80,22 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """An event that was accepted when there was no plan of what it is about.
+
+    Attributes:
+        type: The effective type.
+    """
+
+    id: str
+    type: str
+    selection: Selection
+    fields: Mapping[str, Any]
+    time: datetime | None
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """An event as the ledger holds it.
 

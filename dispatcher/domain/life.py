@@ -23,9 +23,7 @@ from dispatcher.domain.turning import (
     Statement,
     Taken,
     Turning,
-    overtaken,
     settled,
-    shown,
     taken,
 )
 
@@ -53,21 +51,24 @@ def advance(key: str, cadence: Cadence, plan: Plan | None, said: Statement, plac
     if plan.state in ENDED:
         again = turning.type_at("scheduled")
         fix = f"send {again} to begin anew" if plan.state is PlanState.CANCELLED else "leave it"
-        raise MoveRefused(f"is {plan.state.value}: nothing is done to it any more", fix)
+        stands = "is cancelled" if plan.state is PlanState.CANCELLED else "is done"
+        raise MoveRefused(f"{stands}: nothing moves it any more", fix)
     if said.turn in {"approved", "rescheduled", "fallback"} and said.said_at < plan.said_at:
-        return Taken(plan, record_only=overtaken(plan))
+        return Taken(plan, record_only=turning.overtaken(plan))
     return _TURNS[said.turn](turning, plan)
 
 
 def _approved(turning: Turning, plan: Plan) -> Taken:
     if plan.state is PlanState.APPROVED:
-        raise MoveRefused(f"is approved already, for {shown(plan.anchor)}", "leave it")
+        raise MoveRefused(f"is approved already, for {turning.date_of(plan)}", "leave it")
     if plan.state is PlanState.IN_PROGRESS:
         raise MoveRefused("is in progress: it can be approved until it starts, not after", "leave it")
     anchor = turning.anchor
     if anchor is not None and moment_of(anchor, turning.place) != plan.anchor:
-        what = f"is planned for {shown(plan.anchor)}, not for {shown(anchor)}"
+        what = f"is planned for {turning.date_of(plan)}, not for {turning.shown(anchor)}"
         raise MoveRefused(what, f"approve that date, or send {turning.type_at('rescheduled')}")
+    if plan.anchor < turning.said.said_at:
+        turning.warnings.append(f"is approved for a date that has passed, {turning.date_of(plan)}")
     if plan.mandatory:
         turning.warnings.append("is mandatory: it is done without approval")
     return taken(turning, plan, replace(plan, state=PlanState.APPROVED))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _UNITS = {"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -49,6 +50,7 @@ def check_year(day: date) -> None:
         raise ValueError(f"is not in the years {FIRST_YEAR} to {LAST_YEAR}")
 
 
+@lru_cache(maxsize=1024)  # those of the catalogue are asked for again with every event and every mail
 def parse_duration(text: str) -> timedelta:
     """``PT2H30M`` (ISO 8601) or ``2h 30m``, as a positive timedelta.
 
@@ -96,6 +98,12 @@ def _distance(match: re.Match[str]) -> timedelta:
 def day_in(zone: str, moment: datetime) -> date:
     """The calendar day of `moment` in the IANA time zone `zone`."""
     return moment.astimezone(ZoneInfo(zone)).date()
+
+
+def by_clock(zone: str, moment: datetime) -> str:
+    """What the clock of the IANA time zone `zone` shows, and its offset: ``2027-04-05 21:00 +02:00``."""
+    there = moment.astimezone(ZoneInfo(zone)).replace(second=0, microsecond=0)
+    return f"{there:%Y-%m-%d %H:%M} {there.isoformat()[len('2027-04-05T21:00:00') :]}"
 
 
 def first_moment(zone: str, day: date, hour: time) -> datetime:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from dispatcher.domain.cadence import Turn
-from dispatcher.domain.catalogue import Catalogue, CommunicationType
+from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.expiry import expires_at
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.words import Channel
@@ -87,6 +87,7 @@ def notices_of(
     shown = ("admin-centre" in channels, "in-product" in channels)
     if not any(shown):
         return []
+    ends_alerts = shown[1] or _turn(catalogue, told.type) in _ENDS_ALERTS
     return [
         Notice(
             event=told.event,
@@ -95,9 +96,9 @@ def notices_of(
             subject=told.thread or _about(catalogue, told.type, {**told.fields, **own}),
             admin_centre=shown[0],
             in_product=shown[1],
-            ends_alerts=shown[1] or _turn(catalogue, told.type) in _ENDS_ALERTS,
+            ends_alerts=ends_alerts,
             shown_at=told.at,
-            until=_until(spec, {**told.fields, **own}, instance, told.at),
+            until=expires_at(spec, {**told.fields, **own}, instance.time_zone, told.at),
             facts=own,
         )
         for instance in instances
@@ -124,12 +125,6 @@ def alerts_among(notices: Iterable[Notice], now: datetime) -> list[Notice]:
         if notice.ends_alerts and notice.subject:
             ended.add(notice.subject)
     return found
-
-
-def _until(
-    spec: CommunicationType, fields: Mapping[str, Any], instance: Instance, at: datetime
-) -> datetime | None:
-    return expires_at(spec, fields, instance.time_zone, at)
 
 
 def _turn(catalogue: Catalogue, key: str) -> Turn | None:

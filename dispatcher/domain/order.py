@@ -30,6 +30,8 @@ def production_warnings(plan: Plan, sandboxes: Mapping[str, Plan | None]) -> Ite
     for name, sandbox in sandboxes.items():
         if sandbox is None or sandbox.state is PlanState.CANCELLED:
             yield f"a sandbox is updated first, and its sandbox {name} has no date"
+        elif plan.state is PlanState.IN_PROGRESS and not _ends(sandbox):
+            yield f"a sandbox is updated first, and its sandbox {name} is {sandbox.state.value}"
         elif not _ends(sandbox) and sandbox.anchor >= plan.anchor:
             yield (
                 f"a sandbox is updated first, and the date of its sandbox {name} ({_day(sandbox.anchor)}) is "

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from dispatcher.domain.cadence import Turn
 
@@ -25,6 +25,8 @@ class PlanState(StrEnum):
     CANCELLED = "cancelled"
 
 
+#: What the reason of a step begins with that is due, and that cannot be told for now.
+UNTOLD: Final = "cannot be told: "
 #: Nothing more is planned for a plan in one of these.
 ENDED = frozenset({PlanState.SUCCEEDED, PlanState.CANCELLED})
 
@@ -56,7 +58,8 @@ class PlannedStep:
         revision: The plan's revision that it belongs to.
         type: The communication type that it tells.
         due_at: When; aware, UTC.
-        reason: Why it stands where it stands; while it is pending, why it was planned anew, if it was.
+        reason: Why it stands where it stands; while it is pending, why it was planned anew, or once it is due
+            why it cannot be told.
         event: The event that told it, once it was.
         settled_at: When it came to stand there; None while it is pending.
     """
@@ -156,9 +159,16 @@ class Advance:
         moves: The turns that were taken, one for each plan that took one.
         record_only: Why the event is told to nobody by mail, or an empty string for as it is.
         warnings: What its sender should know.
+        unplanned: What the event is a turn of, without a plan that could take it: it counts if one begins
+            later. Without an instance where the event names none itself.
     """
 
     plans: tuple[Plan, ...] = ()
     moves: tuple[Move, ...] = ()
     record_only: str = ""
     warnings: tuple[str, ...] = ()
+    unplanned: tuple[PlanKey, ...] = ()
+
+    def facts_of(self, event: str) -> dict[str, Mapping[str, Any]]:
+        """By instance, what the communication of an event says beside the event's own fields."""
+        return {move.plan.instance: move.facts for move in self.moves if move.event == event}

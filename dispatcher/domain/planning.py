@@ -19,7 +19,7 @@ from dispatcher.domain.cadence import Cadence, Offset, Step, parse_offset
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.fields import known
 from dispatcher.domain.instance import Instance
-from dispatcher.domain.moment import day_in, first_moment
+from dispatcher.domain.moment import by_clock, day_in, first_moment
 from dispatcher.domain.plan import Plan, PlannedStep, PlanState, StepStatus
 from dispatcher.domain.words import Region
 
@@ -116,9 +116,13 @@ def replanned(plan: Plan, cadence: Cadence, place: Place, now: datetime) -> Plan
     settled = {step.key for step in ours if step.status not in {StepStatus.PENDING, StepStatus.SUPERSEDED}}
     new = {
         step.key: step
-        for step in _planned(cadence, _anchor(plan, cadence), place, now, (plan.revision, settled, _CHANGED))
+        for step in _planned(
+            cadence, anchor_of(plan, cadence), place, now, (plan.revision, settled, _CHANGED)
+        )
     }
-    kept = tuple(_changed(step, new, now) if step.revision == plan.revision else step for step in plan.steps)
+    kept = tuple(
+        _changed(step, new, place, now) if step.revision == plan.revision else step for step in plan.steps
+    )
     added = tuple(step for key, step in new.items() if key not in {step.key for step in ours})
     return replace(
         plan, steps=in_order(kept + added), cadence_digest=digest(cadence), updated_at=now.astimezone(UTC)
@@ -153,7 +157,7 @@ def in_order(steps: Collection[PlannedStep]) -> tuple[PlannedStep, ...]:
     return tuple(sorted(steps, key=lambda step: (step.revision, step.due_at)))
 
 
-def _changed(step: PlannedStep, new: Mapping[str, PlannedStep], now: datetime) -> PlannedStep:
+def _changed(step: PlannedStep, new: Mapping[str, PlannedStep], place: Place, now: datetime) -> PlannedStep:
     """A step of the current revision as the changed cadence has it."""
     fresh = new.get(step.key)
     if step.status is StepStatus.SUPERSEDED:
@@ -166,7 +170,7 @@ def _changed(step: PlannedStep, new: Mapping[str, PlannedStep], now: datetime) -
     if step.due_at <= now or fresh.due_at == step.due_at:
         return replace(step, type=fresh.type)
     if fresh.status is StepStatus.PENDING:
-        return replace(fresh, reason=f"{_CHANGED}: it was due at {step.due_at.isoformat()}")
+        return replace(fresh, reason=f"{_CHANGED}: it was due at {by_clock(place.time_zone, step.due_at)}")
     return fresh
 
 
@@ -185,7 +189,7 @@ def _is_told(step: Step) -> bool:
     return step.at is not None and step.type is not None
 
 
-def _anchor(plan: Plan, cadence: Cadence) -> datetime | date:
+def anchor_of(plan: Plan, cadence: Cadence) -> datetime | date:
     """A plan's anchor as its event gave it: a whole day stays one, in whichever zone the instance is now."""
     said = plan.facts.get(cadence.anchor)
     if isinstance(said, str) and len(said.strip()) == len("2027-01-05"):

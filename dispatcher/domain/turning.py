@@ -11,8 +11,9 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from dispatcher.domain.cadence import Cadence, Turn
+from dispatcher.domain.moment import by_clock
 from dispatcher.domain.plan import Decision, Move, Plan, PlanKey, PlannedStep, StepStatus
-from dispatcher.domain.planning import Place, approved
+from dispatcher.domain.planning import Place, anchor_of, approved
 
 #: Fields that mean the same in every cadence, where its types have them.
 ALTERNATE, OFFERED, MANDATORY, APPROVED = "alternate_at", "offered_dates", "mandatory", "approved"
@@ -67,12 +68,14 @@ class Taken:
         move: The turn that was taken; None if nothing changed.
         warnings: What whoever said it should know.
         record_only: Why nobody is mailed; empty if the event is told.
+        made_up: Turns that events took which came before there was a plan.
     """
 
     plan: Plan
     move: Move | None = None
     warnings: tuple[str, ...] = ()
     record_only: str = ""
+    made_up: tuple[Move, ...] = ()
 
 
 @dataclass(slots=True)
@@ -96,6 +99,20 @@ class Turning:
         """The alternate date that is said."""
         value = self.said.fields.get(ALTERNATE)
         return value if isinstance(value, datetime) else None
+
+    def shown(self, date_: datetime | date) -> str:
+        """A date as a reason shows it: a moment by the clock of the instance, or a whole day."""
+        if isinstance(date_, datetime):
+            return by_clock(self.place.time_zone, date_)
+        return date_.isoformat()
+
+    def date_of(self, plan: Plan) -> str:
+        """The date of a plan as a reason shows it."""
+        return self.shown(anchor_of(plan, self.cadence))
+
+    def overtaken(self, plan: Plan) -> str:
+        """Why a word on the date that comes after a newer one is told to nobody."""
+        return f"overtaken by what was said of its date at {self.shown(plan.said_at)}"
 
     def type_at(self, turn: Turn) -> str:
         """The type of the event that is this turn of the cadence; empty if it has none."""
@@ -125,7 +142,8 @@ def taken(turning: Turning, before: Plan | None, after: Plan) -> Taken:
 def _beside(turning: Turning, before: Plan | None, after: Plan) -> dict[str, Any]:
     said = turning.said
     facts = {**after.facts, APPROVED: approved(after)}
-    if before is not None and before.anchor != after.anchor:
+    # Where the date stays and the alternate moves, both are the same.
+    if before is not None and after.revision != before.revision:
         facts[PREVIOUS] = before.facts.get(turning.cadence.anchor) or before.anchor.isoformat()
     return {
         key: value
@@ -174,18 +192,6 @@ def by_admin(said: Statement) -> bool:
     return said.decision is not None or said.fields.get(BY) == "admin"
 
 
-def overtaken(plan: Plan) -> str:
-    """Why a word on the date that comes after a newer one is told to nobody."""
-    return f"overtaken by what was said of its date at {plan.said_at:%Y-%m-%dT%H:%M:%SZ}"
-
-
 def utc(moment: datetime | None) -> datetime | None:
     """The same moment in UTC."""
     return None if moment is None else moment.astimezone(UTC)
-
-
-def shown(moment: Any) -> str:
-    """A date as a reason shows it: a moment in UTC, or a day."""
-    if isinstance(moment, datetime):
-        return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-    return moment.isoformat() if isinstance(moment, date) else str(moment)

@@ -43,11 +43,11 @@ MAX_PARTS = 100
 MAX_URL = 2_000
 #: Kinds that are words, or lead to words, and so differ by language.
 _WORDED = frozenset({"text", "paragraphs", "url"})
-#: Controls, line and paragraph separators, surrogates, and marks that turn the direction of what follows.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNPRINTABLE_BUT_NEWLINE = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
+#: Controls, line and paragraph separators, marks that turn the direction of what follows, surrogates, and
+#: what is no character.
+_NEVER = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff"
+_UNPRINTABLE = re.compile(rf"[\x00-\x1f{_NEVER}]")
+_UNPRINTABLE_BUT_NEWLINE = re.compile(rf"[\x00-\x09\x0b-\x1f{_NEVER}]")
 
 
 class ValueInvalid(ValueError):  # noqa: N818

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
+from contextlib import suppress
 from datetime import date
 from functools import cache, lru_cache
 from typing import Annotated, Literal
@@ -35,16 +36,33 @@ def holiday_calendar(name: str) -> Container[date]:
     import holidays  # noqa: PLC0415 - most commands need none, and it takes a while to load
 
     country, _, part = name.partition("-")
-    try:
-        if not part and country in holidays.list_supported_financial(include_aliases=False):
-            return holidays.financial_holidays(country)
-        return holidays.country_holidays(country, subdiv=part or None)
-    except NotImplementedError:
-        raise ValueError(f"{name!r} is no calendar of holidays; write one like JP, DE-BY or ECB") from None
+    # The library knows more names than those of calendars: to it, JAN is a number.
+    if country in _calendars():
+        find = holidays.financial_holidays if country in _markets() else holidays.country_holidays
+        with suppress(NotImplementedError):
+            return find(country, subdiv=part or None)
+    raise ValueError(f"{name!r} is no calendar of holidays; write one like JP, DE-BY or ECB")
+
+
+@cache
+def _calendars() -> frozenset[str]:
+    """The countries and markets that have a calendar."""
+    from holidays.registry import EntityLoader  # noqa: PLC0415 - as above
+
+    return _markets() | frozenset(EntityLoader.get_country_codes())
+
+
+@cache
+def _markets() -> frozenset[str]:
+    from holidays.registry import EntityLoader  # noqa: PLC0415 - as above
+
+    return frozenset(EntityLoader.get_financial_codes())
 
 
 def _holidays(name: str) -> str:
-    holiday_calendar(name)
+    # To look into one calendar loads those of all countries, so only a part of a country is worth it.
+    if name not in _calendars():
+        holiday_calendar(name)
     return name
 
 

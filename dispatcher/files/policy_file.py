@@ -16,13 +16,14 @@ _FILE = ("instances", "given", "tests")
 _TEST = ("name", "at", "given", "expect")
 #: What a row is compared by.
 COMPARED = ("instance", "type", "step", "status", "channels", "to", "cadence", "subject")
-_LISTS = ("channels", "to")
+#: Those of them that are lists, compared without regard to order and case.
+LISTS = ("channels", "to")
 _HOW = "write {type: …, to: […]}, several of them as a list, or {none: true}"
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """One row that is to be, or with `none` the absence of any mail that fits.
+    """One row that is to be, or with `none` the absence of any that fits.
 
     Attributes:
         line: Where it stands in the file, from 1.
@@ -157,7 +158,7 @@ def _problems_of_test(document: Document, path: KeyPath, one: Any) -> Iterator[P
             yield problem_at(document, place, "is no expectation", _HOW)
             continue
         yield from _unknown(document, place, each, (*COMPARED, "none"))
-        for key in _LISTS:
+        for key in LISTS:
             if key in each and not isinstance(each[key], list):
                 yield problem_at(document, (*place, key), "is no list", f"write `{key}: […]`")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 
 from dispatcher.domain.address import folded
+from dispatcher.domain.event import Selection
 from dispatcher.domain.instance import Instance
 from dispatcher.errors import Problem
 from dispatcher.files.folder import NEVER, Listing, list_folder
@@ -73,6 +74,15 @@ class RecipientStore:
     def by_region(self, region: str) -> Sequence[Instance]:
         """Those of a region, in the order of their ids."""
         return [self._instance(version) for version in self._force.values() if version.region == region]
+
+    def selected(self, selection: Selection) -> Sequence[Instance]:
+        """The instances in force that a selection names; of a thread's it names none."""
+        if selection.kind == "region":
+            return self.by_region(selection.values[0])
+        if selection.kind == "all":
+            return self.all()
+        found = map(self.get, dict.fromkeys(selection.values))
+        return [one for one in found if one is not None]
 
     def naming(self, address: str, limit: int) -> tuple[Sequence[Instance], int]:
         """The instances in force that name an address in any role, and how many there are.

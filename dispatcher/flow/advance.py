@@ -13,7 +13,8 @@ from typing import Any
 
 from dispatcher.domain.cadence import Cadence, Step, Turn
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
-from dispatcher.domain.event import NewEvent
+from dispatcher.domain.early import caught_up
+from dispatcher.domain.event import Heard, NewEvent
 from dispatcher.domain.fields import filled, known, parse_fields
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.life import MoveRefused, Statement, advance
@@ -22,11 +23,11 @@ from dispatcher.domain.plan import Advance, Move, Plan, PlanKey
 from dispatcher.domain.planning import place_of
 from dispatcher.errors import EventInvalid, Problem
 from dispatcher.files.recipient_store import RecipientStore
+from dispatcher.flow.advice import apart, first_of, shortened
+from dispatcher.flow.early import NOBODY, early_words
 
 #: Turns that make a plan where there is none.
 _BEGIN: frozenset[Turn] = frozenset({"scheduled", "rescheduled"})
-#: Refusals and warnings of one event that are told; an event about thousands of instances may have as many.
-TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +50,19 @@ class _Taken:
 
     Attributes:
         values: The event's typed fields, which are the same for all of ten thousand instances.
+        early: What was heard of plans that there were not.
         judged: The facts that were last looked at together with its fields.
     """
 
     plans: dict[PlanKey, Plan]
     values: Mapping[str, Any]
+    early: Mapping[PlanKey, Sequence[Heard]]
     judged: Mapping[str, Any] | None = None
     moves: list[Move] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     overtaken: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    unplanned: list[PlanKey] = field(default_factory=list)
 
 
 class Advancer:
@@ -92,7 +96,23 @@ class Advancer:
                     found[about.plan_key(name)] = None
         return list(found)
 
-    def advance(self, new: NewEvent, event: str, plans: Mapping[PlanKey, Plan], now: datetime) -> Advance:
+    def begins(self, new: NewEvent) -> Collection[PlanKey]:
+        """Where what was heard before counts: the plans that the event begins if there are none."""
+        return [
+            about.plan_key(name)
+            for about in self._abouts(new)
+            if about.turn in _BEGIN
+            for name in (NOBODY, *(one.id for one in about.instances))
+        ]
+
+    def advance(
+        self,
+        new: NewEvent,
+        event: str,
+        plans: Mapping[PlanKey, Plan],
+        now: datetime,
+        early: Mapping[PlanKey, Sequence[Heard]],
+    ) -> Advance:
         """What the event makes of these plans.
 
         Args:
@@ -100,12 +120,13 @@ class Advancer:
             event: Its id in the ledger.
             plans: Those of `keys` that there are.
             now: When it is accepted.
+            early: What was heard of those of `begins`, while there were no plans.
 
         Raises:
             EventInvalid: A plan may not take that turn, or nothing says what the event leaves out.
         """
         spec = self._spec(new)
-        taken = _Taken(dict(plans), parse_fields(spec, known(spec, new.fields), partial=True)[0])
+        taken = _Taken(dict(plans), parse_fields(spec, known(spec, new.fields), partial=True)[0], early)
         targets = 0
         for about in self._abouts(new):
             aimed = _aimed(new, about, plans)
@@ -114,14 +135,17 @@ class Advancer:
                 self._take(new, about, instance, taken, (event, now))
             if not aimed:
                 self._unplanned(new, about, "any of its instances", taken)
+            if new.selection.kind != "instances" and about.turn != "scheduled":
+                taken.unplanned.append(about.plan_key(NOBODY))
             self._mind_order(about, [one.id for one in aimed], taken)
         if taken.problems:
-            raise EventInvalid(_first(taken.problems))
+            raise EventInvalid(first_of(taken.problems))
         if taken.overtaken and len(taken.overtaken) < targets:
-            raise EventInvalid(list(_apart(taken.overtaken)))
+            raise EventInvalid(list(apart(taken.overtaken)))
         changed = tuple(plan for key, plan in taken.plans.items() if plans.get(key) != plan)
         reason = next(iter(taken.overtaken.values()), "")
-        return Advance(changed, tuple(taken.moves), reason, _told(taken.warnings))
+        unplanned = tuple(taken.unplanned)
+        return Advance(changed, tuple(taken.moves), reason, shortened(taken.warnings), unplanned)
 
     def _abouts(self, event: NewEvent) -> Iterator[_About]:
         """What the event is to each cadence; a step that a plan sends itself is no turn of its life."""
@@ -134,16 +158,8 @@ class Advancer:
             if turn == "scheduled" and event.fields.get(cadence.anchor) is None:
                 continue  # without a date there is nothing to plan; it is told as it is
             if turn and isinstance(subject, str):
-                yield _About(key, cadence, turn, subject, self._instances(event))
-
-    def _instances(self, event: NewEvent) -> Sequence[Instance]:
-        selection = event.selection
-        if selection.kind == "region":
-            return self._recipients.by_region(selection.values[0])
-        if selection.kind == "all":
-            return self._recipients.all()
-        names = dict.fromkeys(selection.values)
-        return [one for one in map(self._recipients.get, names) if one is not None]
+                instances = self._recipients.selected(event.selection)
+                yield _About(key, cadence, turn, subject, instances)
 
     def _take(
         self, event: NewEvent, about: _About, instance: Instance, taken: _Taken, told: tuple[str, datetime]
@@ -153,6 +169,7 @@ class Advancer:
         plan = taken.plans.get(key)
         if plan is None and about.turn not in _BEGIN:
             self._unplanned(event, about, instance.id, taken)
+            taken.unplanned.append(key)
             return
         said = self._statement(event, about, instance, taken.values, told)
         place = place_of(self._catalogue, instance)
@@ -162,8 +179,13 @@ class Advancer:
             what = f"{about.subject} at {instance.id}: {refused.what}"
             taken.problems.append(Problem("instances", what, refused.fix, "instances"))
             return
+        if plan is None:
+            heard = [*taken.early.get(key, ()), *taken.early.get(about.plan_key(NOBODY), ())]
+            words = early_words(self._catalogue, about.cadence, said, heard, instance)
+            took = caught_up(about.cadence, took, said, words, place)
         taken.plans[key] = took.plan
         taken.moves += [took.move] if took.move else []
+        taken.moves += took.made_up
         taken.warnings += [f"{about.subject} at {instance.id}: {warning}" for warning in took.warnings]
         if took.record_only:
             taken.overtaken[instance.id] = took.record_only
@@ -217,9 +239,14 @@ class Advancer:
         return self._catalogue.types[event.effective_type]
 
     def _mind_order(self, about: _About, touched: Sequence[str], taken: _Taken) -> None:
-        """Warn of every plan, touched or related, that breaks the order of sandbox and production."""
+        """Warn of every plan, touched or related, that breaks the order of sandbox and production.
+
+        The sender is told of those that the event is about; if all is well with them, of what it made of the
+        others.
+        """
         if about.cadence.step_on("in-progress") is None:
             return  # nothing is done to the instance, so no order is needed
+        named, own, others = frozenset(touched), list[str](), list[str]()
         names = dict.fromkeys(touched)
         for name in touched:
             instance = self._recipients.get(name)
@@ -231,8 +258,9 @@ class Advancer:
             warnings = tuple(self._order(about, instance, plan, taken.plans))
             if warnings != plan.warnings:
                 taken.plans[plan.key] = replace(plan, warnings=warnings)
-            if name in touched:
-                taken.warnings += [f"{about.subject} at {name}: {warning}" for warning in warnings]
+            new = warnings if name in named else [one for one in warnings if one not in plan.warnings]
+            (own if name in named else others).extend(f"{about.subject} at {name}: {one}" for one in new)
+        taken.warnings += own or others
 
     def _order(
         self, about: _About, instance: Instance, plan: Plan, plans: Mapping[PlanKey, Plan]
@@ -260,23 +288,3 @@ def _aimed(event: NewEvent, about: _About, plans: Mapping[PlanKey, Plan]) -> Seq
     if event.selection.kind == "instances" or about.turn == "scheduled":
         return about.instances
     return [one for one in about.instances if about.plan_key(one.id) in plans]
-
-
-def _apart(overtaken: Mapping[str, str]) -> Iterator[Problem]:
-    """That one event cannot be told to some instances and be kept from others."""
-    for name, reason in list(overtaken.items())[:TOLD]:
-        fix = "send it for the others alone"
-        yield Problem("instances", f"at {name} it counts no more: {reason}", fix, "instances")
-
-
-def _first(problems: Sequence[Problem]) -> Sequence[Problem]:
-    if len(problems) <= TOLD:
-        return problems
-    rest = Problem("instances", f"{len(problems) - TOLD} more are refused", "correct them all", "instances")
-    return [*problems[:TOLD], rest]
-
-
-def _told(warnings: Sequence[str]) -> tuple[str, ...]:
-    unique = list(dict.fromkeys(warnings))
-    more = [f"{len(unique) - TOLD} more warnings; `dispatcher plan list` has them"]
-    return tuple(unique if len(unique) <= TOLD else unique[:TOLD] + more)

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from dispatcher.domain.ahead import short_notice
+from dispatcher.domain.ahead import early_end, short_notice
 from dispatcher.domain.cadence import Step
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
 from dispatcher.domain.event import NewEvent, Selection, StepKey
@@ -99,6 +99,7 @@ class Check:
         if step := self.advancer.step_of(effective_key, submission.fields):
             # The plan may say it; whether it does is seen where the event is committed.
             wrong = [one for one in wrong if not _left_to_plan(spec, submission.fields, one)]
+            wrong += _taken_back(effective, step, values)
         channels, roles = _addressed(submission, step)
         if effective is not spec:
             wrong = _merged(wrong, parse_fields(effective, known(effective, submission.fields))[1])
@@ -117,7 +118,7 @@ class Check:
             lane=effective.lane,
             selection=selection,
             thread=submission.thread,
-            fields=dict(submission.fields),
+            fields=_trimmed(submission.fields),
             fingerprint=submission.fingerprint,
             time=submission.time,
             record_only=record_only(effective, values, channels),
@@ -125,7 +126,9 @@ class Check:
             roles=roles,
             step=submission.step,
             decision=submission.decision,
-            warnings=(f"{effective_key} {short}",) if short else (),
+            warnings=tuple(
+                f"{effective_key} {one}" for one in (short, early_end(effective, values, now)) if one
+            ),
         )
 
     def _effective(self, submission: Submission, spec: CommunicationType) -> tuple[str, CommunicationType]:
@@ -163,9 +166,23 @@ def _addressed(
     )
 
 
+def _trimmed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields as they are read: a blank after its name would make another update of the same one."""
+    return {key: value.strip() if isinstance(value, str) else value for key, value in fields.items()}
+
+
 def _left_to_plan(spec: CommunicationType, given: Mapping[str, Any], problem: Problem) -> bool:
     field = spec.fields.get(problem.key)
     return field is not None and field.from_plan and given.get(problem.key) is None
+
+
+def _taken_back(spec: CommunicationType, step: Step, values: Mapping[str, Any]) -> list[Problem]:
+    """An end that says to calendars that nothing ends: the plan would be over and the entry would stay."""
+    key = spec.calendar.cancelled if spec.calendar else None
+    if step.on != "cancelled" or key is None or values.get(key) is not False:
+        return []
+    what = "is false, and the event says that it will not take place"
+    return [Problem(f"fields.{key}", what, "leave it out", key)]
 
 
 def _merged(first: Sequence[Problem], second: Sequence[Problem]) -> list[Problem]:

@@ -61,7 +61,7 @@ class Sight:
     Attributes:
         type: The type whose banner the page has.
         title: The instance's, or its id where the lists do not have it.
-        offered: Dates they may choose among, that of the plan with them; empty if they may not move it.
+        offered: Dates they may choose among, each with another as alternate; empty if they may not move it.
         approvable: Whether they may approve the date.
         decided: The decision that holds, if an admin took it.
         form: Goes with the form that they may send; empty if they may not.
@@ -89,8 +89,9 @@ class Choice:
     form: str = ""
 
 
-#: Why a decision was not taken: the form is no form of ours, is too old, or asks for what is not offered.
-Refused = Literal["unread", "stale", "unoffered", "same"]
+#: Why a decision was not taken: the form is no form of ours, is too old, or asks for what is not offered, for
+#: one date twice, or for the dates that hold already.
+Refused = Literal["unread", "stale", "unoffered", "same", "held"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +218,14 @@ class Decide:
     async def _with_form(self, sight: Sight, now: datetime) -> Sight:
         """The sight with what may be decided from it."""
         plan = sight.plan
-        others = [date for date in _offered(plan, now) if date != plan.anchor]
+        offered = _offered(plan, now)
+        if set(offered) <= {plan.anchor}:
+            offered = []
         approvable = plan.state is PlanState.SCHEDULED and not plan.mandatory
-        if not others and not approvable:
+        if not offered and not approvable:
             return sight
         says = {**_bound(sight.asker), "s": plan.state.value}
         form = sign(await self._ledger.link_keys.newest(), "decide-form", says, now + FORM_FOR)
-        offered = sorted({plan.anchor, *others}) if others else []
         return replace(sight, offered=offered, approvable=approvable, form=form)
 
     def _event(
@@ -251,12 +253,17 @@ def _bound(asker: Asker) -> dict[str, str]:
 def _offered(plan: Plan, now: datetime) -> list[datetime]:
     """The dates that are offered and not past."""
     dates = plan.facts.get("offered_dates") or ()
-    return [date for one in dates if (date := parse_datetime(str(one))) > now]
+    return sorted({date for one in dates if (date := parse_datetime(str(one))) > now})
 
 
 def date_key(moment: datetime) -> str:
     """How a form names a date."""
     return moment.astimezone(UTC).isoformat()
+
+
+def _held(plan: Plan) -> tuple[str, str]:
+    """The dates that hold, as a form names them."""
+    return date_key(plan.anchor), date_key(plan.alternate_at) if plan.alternate_at else ""
 
 
 def _wish(
@@ -272,6 +279,8 @@ def _wish(
         return "rescheduled", {}, "unoffered"
     if choice.preferred == choice.alternate:
         return "rescheduled", {}, "same"
+    if (choice.preferred, choice.alternate) == _held(sight.plan):
+        return "rescheduled", {}, "held"
     said = {
         "rescheduled_by": "admin",
         **({"alternate_at": dates[choice.alternate]} if choice.alternate else {}),

@@ -18,6 +18,8 @@ from dispatcher.mail.lint import Finding, findings
 from dispatcher.mail.renderer import Renderer
 from dispatcher.mail.view import View
 
+#: How a template fails that asks for a field which the type has not.
+_NO_FIELD = re.compile(r"has no attribute '(\w+)'")
 #: Every word that the footer has for why somebody gets a mail.
 ALL_ROLES = (*ROLES, "contact", "thread")
 
@@ -110,7 +112,7 @@ class Lint:
         try:
             mail = self._specimens.render(key, fields, EXAMPLE, language, roles)
         except InvalidInput as error:
-            self._report.add(Report([*error.problems]))
+            self._report.add(Report([self._borrowed(key, one) or one for one in error.problems]))
             return False
         for found in findings(mail.html, mail.text, mail.message):
             problem = self._placed(found, key, language)
@@ -118,6 +120,28 @@ class Lint:
                 self._told.add((found.rule, problem.where))
                 (self._report.problems if found.error else self._report.warnings).append(problem)
         return True
+
+    def _borrowed(self, key: str, problem: Problem) -> Problem | None:
+        """The same said of the catalogue, where the template is another type's and wants its fields."""
+        spec = self._catalogue.types[self._specimens.shown_as(key)]
+        template, wanted = spec.template, _NO_FIELD.search(problem.what)
+        others = {
+            name: [field for field in other.fields if field not in spec.fields]
+            for name, other in self._catalogue.types.items()
+            if other.template == template
+        }
+        owner = next((name for name, fields in others.items() if wanted and wanted[1] in fields), None)
+        if owner is None:
+            return None
+        text = "".join(map(self._places.source, own_files(template)))
+        lacking = [name for name in others[owner] if re.search(rf"\bfields\.{name}\b", text)]
+        are, them = ("is", "that") if len(lacking) == 1 else ("are", "these")
+        return Problem(
+            self._places.of((), template, ("types", key)),
+            f"has not every field that its template {template} needs: {', '.join(lacking)} {are} missing",
+            f"give it {them}, as {owner} has {'it' if them == 'that' else 'them'}, or a template of its own",
+            f"types.{key}",
+        )
 
     def _placed(self, found: Finding, key: str, language: str) -> Problem:
         path = ("types", key)

@@ -10,6 +10,7 @@ from pathlib import Path
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.duty import owed_types
 from dispatcher.domain.language import LANGUAGES
+from dispatcher.domain.turning import OFFERED
 from dispatcher.errors import Problem, TemplateInvalid
 from dispatcher.flow.places import Places
 from dispatcher.mail import pofile
@@ -80,6 +81,29 @@ def without_opt_out(catalogue: Catalogue, public_url: str | None) -> Iterator[Pr
             "DISPATCHER_PUBLIC_URL",
             f"is not set, so nobody can opt out of {', '.join(optional)} by a link in the mail",
             "set it to the https address under which readers reach `dispatcher serve`",
+        )
+
+
+def without_decisions(catalogue: Catalogue, public_url: str | None) -> Iterator[Problem]:
+    """That admins get no link by which to decide."""
+    decided = [key for key, cadence in catalogue.cadences.items() if cadence.decisions]
+    if decided and not public_url:
+        yield Problem(
+            "DISPATCHER_PUBLIC_URL",
+            f"is not set, so no admin can decide about {', '.join(decided)} by a link in the mail",
+            "set it to the https address under which readers reach `dispatcher serve`",
+        )
+
+
+def unplanned(catalogue: Catalogue) -> Iterator[Problem]:
+    """That what is told of a date comes to no plan, as in a catalogue of before there were cadences."""
+    told = {step.type for cadence in catalogue.cadences.values() for step in cadence.steps.values()}
+    dated = [key for key, spec in catalogue.types.items() if OFFERED in spec.fields and key not in told]
+    if dated:
+        yield Problem(
+            "catalogue.yaml: cadences",
+            f"has no step of {', '.join(dated)}, so its dates make no plan and nobody is reminded of them",
+            "take the cadences over from what a new `dispatcher init` lays out, or write your own",
         )
 
 

@@ -39,13 +39,15 @@ class NoticeBook:
 
         An event that its plan calls overtaken is shown nowhere: what it says was never in force.
         """
+        notices: list[Notice] = []
         for one in fresh:
             if one.event.record_only and not one.advance.record_only:
                 new = one.event
                 told = Told(one.id, new.effective_type, new.channels, new.thread, new.fields, one.at)
-                facts = {move.plan.instance: move.facts for move in one.advance.moves}
-                instances = self._instances(new.selection, ())
-                await add_notices(transaction, notices_of(self._catalogue, told, instances, facts))
+                facts = one.advance.facts_of(one.id)
+                instances = self._recipients.selected(new.selection)
+                notices += notices_of(self._catalogue, told, instances, facts)
+        await add_notices(transaction, notices)
 
     async def expanded(
         self, event: Event, reached: Sequence[Instance], facts: Mapping[str, Mapping[str, Any]]
@@ -60,22 +62,15 @@ class NoticeBook:
         Raises:
             ServiceUnreachable: The ledger does not answer.
         """
-        threaded = event.selection.kind == "thread" and event.thread
-        there = await self._ledger.notices.instances_in(event.thread or "") if threaded else ()
-        names = dict.fromkeys([*(one.id for one in reached), *sorted(there)])
-        instances = self._instances(event.selection, tuple(names))
+        selection = event.selection
+        if selection.kind == "thread":
+            there = await self._ledger.notices.instances_in(event.thread) if event.thread else ()
+            selection = Selection("instances", tuple(one.id for one in reached) + tuple(sorted(there)))
+        instances = self._recipients.selected(selection)
         told = Told(
             event.id, event.effective_type, event.channels, event.thread, event.fields, event.accepted_at
         )
         return notices_of(self._catalogue, told, instances, facts)
-
-    def _instances(self, selection: Selection, thread: Sequence[str]) -> list[Instance]:
-        if selection.kind == "region":
-            return list(self._recipients.by_region(selection.values[0]))
-        if selection.kind == "all":
-            return list(self._recipients.all())
-        names = thread if selection.kind == "thread" else dict.fromkeys(selection.values)
-        return [one for name in names if (one := self._recipients.get(name)) is not None]
 
 
 class NoticeBoard:

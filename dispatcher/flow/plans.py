@@ -22,6 +22,8 @@ from dispatcher.ledger.plans import PlanFilter
 
 #: Plans named where a name fits several.
 _NAMED = 10
+#: Characters of a value that a refusal quotes.
+_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,16 @@ def wished(catalogue: Catalogue, plan: Plan, wish: Wish, source: str) -> Submiss
     """The event that asks for the turn.
 
     Raises:
-        EventInvalid: The plan's cadence is not in the catalogue, or knows no such turn.
+        EventInvalid: The plan's cadence is not in the catalogue, or knows no such turn; or the wish is about
+            something else than the plan.
     """
     type_ = turn_type(catalogue, plan, wish.turn)
     cadence = catalogue.cadences[plan.key.cadence]
-    fields = {cadence.about: plan.key.subject, **wish.fields}
+    about, subject = cadence.about, plan.key.subject
+    if wish.fields.get(about) not in (None, subject):
+        what = f"is {str(wish.fields[about])[:_SHOWN]!r}, and the plan is about {subject}"
+        raise EventInvalid(Problem(f"fields.{about}", what, "leave it out, or name the other plan", about))
+    fields = {**wish.fields, about: subject}
     if wish.anchor:
         fields[cadence.anchor] = wish.anchor
     return Submission(

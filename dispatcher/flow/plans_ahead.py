@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dispatcher.domain.plan import Plan
+from dispatcher.domain.turning import UNANNOUNCED
 from dispatcher.flow.present import moment_json
 from dispatcher.flow.spans import number, since
 from dispatcher.ledger.ledger import Ledger
+from dispatcher.ledger.plan_steps import DueStep
 
 #: Plans that are named; who has more reads `dispatcher plan list`.
 NAMED = 20
@@ -25,10 +27,12 @@ class Ahead:
     Attributes:
         next_due: When the next step is due, or was; None if none is pending.
         warned: The newest open plans that carry a warning, at most `NAMED` and one.
+        untold: The first steps that are due and cannot be told, at most `NAMED` and one.
     """
 
     next_due: datetime | None = None
     warned: Sequence[Plan] = ()
+    untold: Sequence[DueStep] = ()
 
 
 NOTHING_AHEAD = Ahead()
@@ -40,14 +44,27 @@ async def look_ahead(ledger: Ledger) -> Ahead:
     Raises:
         ServiceUnreachable: The ledger does not answer.
     """
-    return Ahead(await ledger.plans.next_due(), await ledger.plans.warned(NAMED + 1))
+    untold = await ledger.plans.untold(ledger.database.now(), NAMED + 1)
+    return Ahead(await ledger.plans.next_due(), await ledger.plans.warned(NAMED + 1), untold)
 
 
 def ahead_problems(ahead: Ahead, now: datetime) -> Iterator[str]:
     """What needs attention: steps that are due although a worker is there."""
-    if ahead.next_due and now - ahead.next_due > SLOW:
+    for due in ahead.untold[:NAMED]:
+        what = f"{due.step.key} of {due.plan.key.subject} at {due.plan.key.instance}"
+        yield f"{what} is due since {since(due.step.due_at, now)} and {due.step.reason}. {_mended(due.plan)}"
+    if len(ahead.untold) > NAMED:
+        yield "There are more such steps. The log of a worker names each"
+    if not ahead.untold and ahead.next_due and now - ahead.next_due > SLOW:
         when = since(ahead.next_due, now)
         yield f"A step of a plan is due since {when} and is not told. The log of a worker says why"
+
+
+def _mended(plan: Plan) -> str:
+    """What to do where an event of a plan lacks something."""
+    if plan.facts.get(UNANNOUNCED):
+        return "Its announcement has not come: send it, and it goes out; or cancel the plan"
+    return "Put the catalogue right and restart the workers, or cancel the plan"
 
 
 def ahead_facts(ahead: Ahead) -> Iterator[str]:
@@ -73,4 +90,15 @@ def ahead_json(ahead: Ahead) -> dict[str, Any]:
         }
         for plan in ahead.warned[:NAMED]
     ]
-    return {"plans": {"next_due_at": moment_json(ahead.next_due), "warned": warnings}}
+    untold = [
+        {
+            "plan": due.plan.id,
+            "subject": due.plan.key.subject,
+            "instance": due.plan.key.instance,
+            "step": due.step.key,
+            "due_at": moment_json(due.step.due_at),
+            "reason": due.step.reason,
+        }
+        for due in ahead.untold[:NAMED]
+    ]
+    return {"plans": {"next_due_at": moment_json(ahead.next_due), "warned": warnings, "untold": untold}}

@@ -12,7 +12,7 @@ from dispatcher.domain.duty import is_update, next_reminder
 from dispatcher.domain.event import Selection
 from dispatcher.domain.incident import Incident, Obligation
 from dispatcher.domain.instance import Instance
-from dispatcher.errors import EventConflict, EventInvalid
+from dispatcher.errors import EventConflict, EventInvalid, ServiceUnreachable
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.present import moment_json
 from dispatcher.flow.submit import Submission, Submit
@@ -51,7 +51,17 @@ class Remind:
         """
         if not self._catalogue.owners or TYPE not in self._catalogue.types:
             return 0
-        return sum([await self._remind(one) for one in await self._ledger.obligations.overdue()])
+        return sum([await self._remind_or_tell(one) for one in await self._ledger.obligations.overdue()])
+
+    async def _remind_or_tell(self, one: Obligation) -> bool:
+        """Remind of one; what goes wrong with it is no matter for those behind it."""
+        try:
+            return await self._remind(one)
+        except ServiceUnreachable:
+            raise
+        except Exception:  # noqa: BLE001 - one obligation must never stop the others
+            _log.exception("nobody can be reminded of obligation %s; it is tried again", one.id)
+            return False
 
     async def _remind(self, one: Obligation) -> bool:
         incident = await self._ledger.incidents.get(one.incident)

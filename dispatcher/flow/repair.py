@@ -97,6 +97,7 @@ class Plan:
         shares: The same, event by event, without those of cancelled events.
         events: Failed events that are expanded after all.
         left_out: How many deliveries stay as they are, because their events were cancelled.
+        waiting: How many stay held until the incident is over that affects their instances.
         shown: The deliveries with their attempts, if they are few.
     """
 
@@ -105,6 +106,7 @@ class Plan:
     shares: Sequence[Share]
     events: Sequence[Event] = ()
     left_out: int = 0
+    waiting: int = 0
     shown: Sequence[Delivery] = ()
 
     @property
@@ -168,10 +170,19 @@ async def carry_out(ledger: Ledger, plan: Plan) -> tuple[int, int]:
 
 
 async def _plan(ledger: Ledger, kind: Kind, wanted: Sequence[Filter]) -> Plan:
-    wanted = [replace(one, status=_FROM[kind]) for one in wanted]
-    found = _merged([share for one in wanted for share in await ledger.backlog.shares(one)])
-    shares = [share for share in found if not share.cancelled]
-    plan = Plan(kind, wanted, shares, left_out=sum(one.deliveries for one in found if one.cancelled))
+    wanted = [replace(one, status=_FROM[kind], free=True) for one in wanted]
+    found = _merged(
+        [share for one in wanted for share in await ledger.backlog.shares(replace(one, free=False))]
+    )
+    free = [replace(one, deliveries=one.deliveries - one.waiting) for one in found if not one.cancelled]
+    shares = [share for share in free if share.deliveries]
+    plan = Plan(
+        kind,
+        wanted,
+        shares,
+        left_out=sum(one.deliveries for one in found if one.cancelled),
+        waiting=sum(one.waiting for one in free),
+    )
     if not 0 < plan.deliveries <= SHOWN:
         return plan
     listed = [

@@ -18,9 +18,9 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.event import Selection, StepKey
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.moment import day_in
-from dispatcher.domain.plan import Plan, PlannedStep, StepStatus
+from dispatcher.domain.plan import UNTOLD, Plan, PlannedStep, StepStatus
 from dispatcher.domain.planning import digest, due_fields, place_of, replanned
-from dispatcher.errors import EventConflict, EventInvalid
+from dispatcher.errors import DispatcherError, EventInvalid, ServiceUnreachable
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.submit import Submission, Submit
 from dispatcher.ledger.ledger import Ledger
@@ -83,6 +83,7 @@ class Schedule:
         self._digests = {key: digest(one) for key, one in catalogue.cadences.items()}
         self._replanned: set[str] = set()
         self._complained: set[str] = set()
+        self._untold: dict[str, str] = {}
 
     def stop(self) -> None:
         """Begin no further page; what is left is told by another worker, or later."""
@@ -107,11 +108,15 @@ class Schedule:
             pages += 1
             page = _Page()
             for due in found:
-                self._judge(due, now, page)
+                try:
+                    self._judge(due, now, page)
+                except Exception as error:  # noqa: BLE001 - one step must never stop the others
+                    self._complain(_name(due), due.step.type, error)
             if page.plans:
                 # Who changed one of them meanwhile has it looked at again in the next round.
                 await self._ledger.plans.replace(list(page.plans.values()))
             await self._tell(page.tell)
+            await self._note(found)
             after = found[-1]
             await asyncio.sleep(0)
 
@@ -155,28 +160,49 @@ class Schedule:
             return
         try:
             await self._submit(submissions, refresh=False)
-        except (EventInvalid, EventConflict) as error:
+        except ServiceUnreachable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one must never stop the others
             if len(submissions) == 1:
-                self._complain(submissions[0], error)
+                self._complain(submissions[0].id, submissions[0].type, error)
                 return
             middle = len(submissions) // 2
             await self._tell(submissions[:middle])
             await self._tell(submissions[middle:])
 
-    def _complain(self, submission: Submission, error: Exception) -> None:
+    def _complain(self, step: str, type_: str, error: Exception) -> None:
         """Say once that a step cannot be told for now; it is tried until its day is over."""
-        if submission.id not in self._complained:
-            self._complained.add(submission.id)
-            _log.error("step %s of %s cannot be told: %s", submission.id, submission.type, error)
+        self._untold[step] = UNTOLD + _cause(error)
+        if step not in self._complained:
+            self._complained.add(step)
+            trace = None if isinstance(error, DispatcherError) else error
+            _log.error("step %s of %s cannot be told: %s", step, type_, error, exc_info=trace)
+
+    async def _note(self, found: Sequence[DueStep]) -> None:
+        """Write down with each step that could not be told why, for `plan show` and `status`."""
+        noted: dict[str, Plan] = {}
+        for due in found:
+            reason = self._untold.pop(_name(due), "")
+            if reason not in {"", due.step.reason}:
+                plan = noted.get(due.plan.id, due.plan)
+                steps = tuple(replace(one, reason=reason) if one == due.step else one for one in plan.steps)
+                noted[plan.id] = replace(plan, steps=steps)
+        if noted:
+            # Who changed one of them meanwhile has it noted in the next round.
+            await self._ledger.plans.replace(list(noted.values()))
 
     async def _replan(self) -> None:
         """Make the pending steps of plans anew whose cadence has changed."""
+        after = ""
         while not self._stopping:
-            outdated = await self._ledger.plans.outdated(self._digests, REPLANNED)
+            outdated = await self._ledger.plans.outdated(self._digests, REPLANNED, after)
+            if not outdated:
+                return
+            after = outdated[-1].id
+            # What comes back, another worker made from another catalogue: no tug of war.
             fresh = [plan for plan in outdated if plan.id not in self._replanned]
             if not fresh:
-                # What comes back, another worker made from another catalogue: no tug of war.
-                return
+                continue
             self._recipients.refresh()
             self._replanned |= {plan.id for plan in fresh}
             made = list(self._anew(fresh))
@@ -199,7 +225,11 @@ class Schedule:
                 ended = _without(plan, f"the catalogue has no cadence {key}", now)
                 yield replace(ended, cadence_digest=_GONE)
             elif instance is not None:
-                yield replanned(plan, cadence, place_of(self._catalogue, instance), now)
+                try:
+                    yield replanned(plan, cadence, place_of(self._catalogue, instance), now)
+                except (ValueError, OverflowError):
+                    # It keeps the steps that it has; the other plans, and what is due, go on.
+                    _log.exception("plan %s cannot be made anew from the cadence %s", plan.id, key)
 
 
 def step_event(catalogue: Catalogue, plan: Plan, planned: PlannedStep) -> Submission:
@@ -217,6 +247,18 @@ def step_event(catalogue: Catalogue, plan: Plan, planned: PlannedStep) -> Submis
         roles=None if step.roles is None else tuple(step.roles),
         step=key,
     )
+
+
+def _name(due: DueStep) -> str:
+    return "/".join(map(str, due.key))
+
+
+def _cause(error: Exception) -> str:
+    """What is wrong with a step's event, without what its sender should do: no person sent it."""
+    if isinstance(error, EventInvalid):
+        first = error.problems[0]
+        return f"{first.where}: {first.what}"
+    return str(error).rstrip(".") or type(error).__name__
 
 
 def _without(plan: Plan, reason: str, now: datetime) -> Plan:

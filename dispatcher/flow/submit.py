@@ -24,12 +24,17 @@ from dispatcher.ledger.overtaken import withdraw_overtaken
 from dispatcher.queue.bell import Bell
 from dispatcher.queue.lanes import EVERY
 
-__all__ = ["FEW", "OURS", "Accepted", "Submission", "Submit"]
+__all__ = ["FEW", "OURS", "Accepted", "Submission", "Submit", "is_ours"]
 
 #: How our own sources begin: plans, decisions, obligations. Nobody else may speak in their names.
 OURS = "dispatcher:"
 #: So many events get a ring each; more are expanded one after the other by one job a lane.
 FEW = 4
+
+
+def is_ours(source: str) -> bool:
+    """Whether a source speaks in our name; it is a URI, and the case of its scheme says nothing."""
+    return source.lower().startswith(OURS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from dispatcher.domain.delivery import Lane, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.engine import Database
+from dispatcher.ledger.holds import waits
 from dispatcher.ledger.schema import IN_TROUBLE, deliveries, events
 
 #: Reasons of deliveries that were given back, or taken from a worker: they wait for nothing. (A few that were
@@ -80,6 +81,7 @@ class Share:
         doubtful: Of these, a first copy may have arrived.
         poison: Of these, three workers in a row went away over them.
         expired: Of these, it is too late for them.
+        waiting: Of these, an open incident affects the instance: they are held until it is over.
     """
 
     event: str
@@ -89,6 +91,7 @@ class Share:
     doubtful: int
     poison: int
     expired: int
+    waiting: int
 
     def plus(self, other: Share) -> Share:
         """Both together, for others of the same event."""
@@ -98,6 +101,7 @@ class Share:
             doubtful=self.doubtful + other.doubtful,
             poison=self.poison + other.poison,
             expired=self.expired + other.expired,
+            waiting=self.waiting + other.waiting,
         )
 
 
@@ -176,6 +180,7 @@ class Backlogs:
                     _number(deliveries.c.uncertain),
                     _number(deliveries.c.reason == "poison"),
                     _number(deliveries.c.expires_at <= self._database.now()),
+                    _number(waits()),
                 ).join(events, events.c.id == deliveries.c.event)
             )
             .group_by(deliveries.c.event, events.c.type, events.c.cancelled_at)

@@ -15,6 +15,7 @@ from dispatcher.domain.delivery import Attempt, Delivery, Lane, Reason, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.ledger.columns import storable
 from dispatcher.ledger.engine import Database
+from dispatcher.ledger.holds import waits
 from dispatcher.ledger.schema import IN_TROUBLE, TROUBLE, attempts, deliveries, events, variants
 
 _PAGE = 1000  # rows held at a time when many are listed
@@ -41,6 +42,7 @@ class Filter:
         after: The id of a delivery; those that a list, newest first, has after it.
         id: The id of a delivery.
         since: Those that changed at that moment or later.
+        free: Not those that are held until an incident is over.
     """
 
     event: str | None = None
@@ -50,6 +52,7 @@ class Filter:
     after: str | None = None
     id: str | None = None
     since: datetime | None = None
+    free: bool = False
 
     def apply(self, query: Select[Any]) -> Select[Any]:
         """`query`, narrowed to them."""
@@ -66,6 +69,8 @@ class Filter:
             query = query.where(deliveries.c.id == storable(self.id))
         if self.since is not None:
             query = query.where(deliveries.c.updated_at >= self.since)
+        if self.free:
+            query = query.where(~waits())
         if self.status is not None:
             query = query.where(deliveries.c.status == self.status)
             if self.status in TROUBLE and self.event is None:

@@ -77,6 +77,11 @@ def affected(waiting: Collection[str]) -> ColumnElement[bool]:
     return case((deliveries.c.type.in_(sorted(waiting)), _hit()), else_=false())
 
 
+def waits() -> ColumnElement[bool]:
+    """Whether a delivery was held for an incident, and an open one still affects its instance."""
+    return case((deliveries.c.reason == "incident", _hit()), else_=false())
+
+
 def _hit() -> ColumnElement[bool]:
     """Whether an open incident affects one of a delivery's instances; most have one, found by its index."""
     one = exists().where(incident_instances.c.instance == _INSTANCE, _STANDS)

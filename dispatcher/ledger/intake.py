@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import bindparam, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dispatcher.domain.event import EventStatus, NewEvent
+from dispatcher.domain.event import EventStatus, Heard, NewEvent
 from dispatcher.domain.plan import Advance, Plan, PlanKey
 from dispatcher.errors import EventInvalid, Problem
 from dispatcher.ledger.engine import Database, upsert
@@ -24,6 +24,7 @@ from dispatcher.ledger.ids import new_ids
 from dispatcher.ledger.plan_rows import add_moves, plans_about, save_plans
 from dispatcher.ledger.plan_steps import due_steps, one_at_a_time, settle
 from dispatcher.ledger.schema import events
+from dispatcher.ledger.unplanned import add_unplanned, heard_of
 
 
 class Advancer(Protocol):
@@ -33,7 +34,18 @@ class Advancer(Protocol):
         """The plans that the event may move or make; none costs it nothing."""
         ...
 
-    def advance(self, new: NewEvent, event: str, plans: Mapping[PlanKey, Plan], now: datetime) -> Advance:
+    def begins(self, new: NewEvent) -> Collection[PlanKey]:
+        """Of which plans it must know what was heard while there was none; none costs it nothing."""
+        ...
+
+    def advance(
+        self,
+        new: NewEvent,
+        event: str,
+        plans: Mapping[PlanKey, Plan],
+        now: datetime,
+        early: Mapping[PlanKey, Sequence[Heard]],
+    ) -> Advance:
         """What the event makes of its plans.
 
         Args:
@@ -41,6 +53,7 @@ class Advancer(Protocol):
             event: Its id in the ledger.
             plans: Those of its `keys` that there are, as earlier events of the batch left them.
             now: When it is accepted.
+            early: What was heard of those of `begins`.
 
         Raises:
             EventInvalid: Its plans do not allow it.
@@ -148,12 +161,16 @@ class _Turns:
             return list(fresh)
         before = await plans_about(self._transaction, keys)
         plans, moves, taken = dict(before), [], []
+        begun = {key for one in fresh for key in self._advancer.begins(one.event)}
+        early = await heard_of(self._transaction, begun - before.keys())
         for one in fresh:
             own = about.get(name_of(one.event))
             if not own:
                 taken.append(one)
                 continue
-            advance = self._advance(one, {key: plans[key] for key in own if key in plans})
+            advance = self._advance(one, {key: plans[key] for key in own if key in plans}, early)
+            for key in advance.unplanned:
+                early.setdefault(key, []).append(_heard(one))
             named = tuple(self._identified(plan, plans) for plan in advance.plans)
             plans |= {plan.key: plan for plan in named}
             moves += [(plans[move.plan].id, move) for move in advance.moves]
@@ -162,12 +179,16 @@ class _Turns:
         moved = [plan for key, plan in plans.items() if plan is not before.get(key)]
         await save_plans(self._transaction, known, [_changed(plan, known) for plan in moved])
         await add_moves(self._transaction, moves)
+        heard = [(key, one.id) for one in taken for key in one.advance.unplanned]
+        await add_unplanned(self._transaction, heard)
         await self._note([one for one in taken if one.advance.warnings or one.advance.record_only])
         return taken
 
-    def _advance(self, one: Intake, plans: Mapping[PlanKey, Plan]) -> Advance:
+    def _advance(
+        self, one: Intake, plans: Mapping[PlanKey, Plan], early: Mapping[PlanKey, Sequence[Heard]]
+    ) -> Advance:
         try:
-            return self._advancer.advance(one.event, one.id, plans, one.at)
+            return self._advancer.advance(one.event, one.id, plans, one.at, early)
         except EventInvalid as error:
             if len(self._new) == 1:
                 raise
@@ -199,11 +220,17 @@ class _Turns:
             await self._transaction.execute(_NOTE, rows)
 
 
+def _heard(one: Intake) -> Heard:
+    event = one.event
+    return Heard(one.id, event.effective_type, event.selection, event.fields, event.time, one.at)
+
+
 def _with(one: Intake, advance: Advance) -> Intake:
     event = one.event
     noted = replace(
         event,
-        record_only=event.record_only or advance.record_only,
+        # What never was in force matters more than where it would have been shown.
+        record_only=advance.record_only or event.record_only,
         warnings=(*event.warnings, *advance.warnings),
     )
     return replace(one, event=noted, advance=advance)

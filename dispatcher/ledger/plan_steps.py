@@ -64,14 +64,19 @@ async def one_at_a_time(transaction: AsyncConnection) -> None:
 
 
 async def due_by(
-    connection: AsyncConnection, now: datetime, limit: int, after: DueStep | None
+    connection: AsyncConnection, now: datetime, limit: int, after: DueStep | None, reason: str = ""
 ) -> list[DueStep]:
-    """The first `limit` steps that are due, the oldest first; with `after`, of those that follow it."""
+    """The first `limit` steps that are due, the oldest first.
+
+    With `after`, of those that follow it; with `reason`, of those whose reason begins so.
+    """
     query = select(plan_steps).where(PENDING, plan_steps.c.due_at <= now).order_by(*_ORDER).limit(limit)
     if after is not None:
         # The first condition is for the index, the second for those that are due at one moment.
         last = (after.step.due_at, after.plan.id, after.step.revision, after.step.key)
         query = query.where(plan_steps.c.due_at >= after.step.due_at, tuple_(*_ORDER) > last)
+    if reason:
+        query = query.where(plan_steps.c.reason.startswith(reason, autoescape=True))
     rows = (await connection.execute(query)).all()
     known: dict[str, Plan] = {}
     for some in portions(list(dict.fromkeys(row.plan for row in rows))):

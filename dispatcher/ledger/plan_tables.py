@@ -49,8 +49,15 @@ plans = Table(
 index("ix_plans_instance", plans.c.instance, plans.c.id)
 # plans.outdated: those whose cadence changed, by the digest of the cadence.
 index(
-    "ix_plans_open", plans.c.cadence, plans.c.cadence_digest, only="state NOT IN ('succeeded', 'cancelled')"
+    "ix_plans_open",
+    plans.c.cadence,
+    plans.c.cadence_digest,
+    plans.c.id,
+    only="state NOT IN ('succeeded', 'cancelled')",
 )
+
+# plans.warned: nearly all plans carry no warning.
+index("ix_plans_warned", plans.c.id, only="state NOT IN ('succeeded', 'cancelled') AND warnings != '[]'")
 
 plan_steps = Table(
     "plan_steps",
@@ -90,6 +97,19 @@ plan_moves = Table(
 )
 # plans.moves: a plan's life, oldest first.
 index("ix_plan_moves_plan", plan_moves.c.plan, plan_moves.c.id)
+
+# Events that were turns of a plan when there was none: they count if one begins later. Without an instance
+# (an empty text) it is one that names a region, or all.
+unplanned = Table(
+    "unplanned",
+    metadata,
+    Column("subject", Text, nullable=False),
+    Column("instance", Text, nullable=False),
+    Column("cadence", Text, nullable=False),
+    Column("event", Key, ForeignKey("events.id"), nullable=False),
+    # plans.heard: of one plan, which begins now.
+    PrimaryKeyConstraint("subject", "instance", "cadence", "event"),
+)
 
 # What the admin centre, and the application itself, show of an event about one instance.
 notices = Table(

@@ -15,13 +15,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dispatcher.domain.plan import ENDED, Move, Plan, PlanKey, PlanState
+from dispatcher.domain.event import Heard
+from dispatcher.domain.plan import ENDED, UNTOLD, Move, Plan, PlanKey, PlanState
 from dispatcher.errors import NotFound
 from dispatcher.ledger.columns import storable
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.plan_rows import load_plans, move_of, plans_about, portions, save_plans
 from dispatcher.ledger.plan_steps import PENDING, DueStep, due_by, one_at_a_time
 from dispatcher.ledger.plan_tables import plan_moves, plan_steps, plans
+from dispatcher.ledger.schema import events
+from dispatcher.ledger.unplanned import heard_of
 
 # Not a parameter: only then does SQLite see that the partial index will do.
 _OPEN: ColumnElement[bool] = literal_column("state NOT IN ('succeeded', 'cancelled')")
@@ -64,6 +67,11 @@ class Plans:
         async with self._database.read() as connection:
             return await plans_about(connection, keys)
 
+    async def heard(self, keys: Collection[PlanKey]) -> Mapping[PlanKey, Sequence[Heard]]:
+        """What was said of each of these plans while there was none; oldest first."""
+        async with self._database.read() as connection:
+            return await heard_of(connection, keys)
+
     async def list(
         self, wanted: PlanFilter | None = None, *, limit: int = 50, before: str | None = None
     ) -> Sequence[Plan]:
@@ -85,6 +93,11 @@ class Plans:
         """
         async with self._database.read() as connection:
             return await due_by(connection, now, limit, after)
+
+    async def untold(self, now: datetime, limit: int) -> Sequence[DueStep]:
+        """The first `limit` steps that are due and cannot be told, the oldest first, each with its plan."""
+        async with self._database.read() as connection:
+            return await due_by(connection, now, limit, None, reason=UNTOLD)
 
     async def next_due(self) -> datetime | None:
         """When the next step is due, or was; None if none is pending."""
@@ -110,7 +123,9 @@ class Plans:
         query = (
             select(plans.c.instance, plan_moves.c.facts)
             .join(plans, plans.c.id == plan_moves.c.plan)
-            .where(plan_moves.c.event == storable(event))
+            .join(events, events.c.id == plan_moves.c.event)
+            # A turn that was taken only once there was a plan: the event itself was told without one.
+            .where(plan_moves.c.event == storable(event), plan_moves.c.at <= events.c.accepted_at)
             .order_by(plan_moves.c.id)
         )
         said: dict[str, dict[str, Any]] = {}
@@ -119,24 +134,27 @@ class Plans:
                 said.setdefault(row.instance, {}).update(row.facts)
         return said
 
-    async def outdated(self, digests: Mapping[str, str], limit: int) -> Sequence[Plan]:
+    async def outdated(self, digests: Mapping[str, str], limit: int, after: str = "") -> Sequence[Plan]:
         """Open plans whose pending steps were made from another form of their cadence, or from one now gone.
 
         Args:
             digests: The digest of each cadence that there is.
             limit: How many at most.
+            after: Only those with a later id; the result is in the order of the ids.
         """
         async with self._database.read() as connection:
             ids: list[str] = []
             async for cadence, digest in _forms(connection):
-                if digests.get(cadence) != digest and len(ids) < limit:
+                if digests.get(cadence) != digest:
                     query = (
                         select(plans.c.id)
                         .where(_OPEN, plans.c.cadence == cadence, plans.c.cadence_digest == digest)
-                        .limit(limit - len(ids))
+                        .where(plans.c.id > after)
+                        .order_by(plans.c.id)
+                        .limit(limit)
                     )
                     ids += (await connection.execute(query)).scalars()
-            return await _load(connection, ids)
+            return await _load(connection, sorted(ids)[:limit])
 
     async def replace(self, new: Sequence[Plan]) -> Collection[str]:
         """Write plans that were made anew from what was read, each unless somebody changed it meanwhile.

@@ -22,11 +22,13 @@ def subject(view: View, translations: Translations) -> str:
     The type's subject is translated first; then each ``{placeholder}`` becomes the field's value, the
     instance (``{instance}``) or the service (``{service}``). Where the line is too long, the longest texts
     of the event are cut; its dates never are. A subject that names what no plan knows yet, such as the
-    version of an update that was moved before it was announced, gives way to the type's title.
+    version of an update that was moved before it was announced, gives way to the type's title. So does that
+    of an event that is not mailed yet: the subject is made for the mail, which follows later.
     """
     text = _subject(view)
+    later = view.type.mail_when and view.fields.get(view.type.mail_when.field) is None
     named = (key for key in _PLACEHOLDER.findall(text) if key in view.type.fields)
-    if all(view.fields.get(key) is not None for key in named):
+    if not later and all(view.fields.get(key) is not None for key in named):
         return titled(text, view, translations)
     texts = translations.find(view.type.language_for(view.language))
     parts = {"label": texts.gettext(view.type.title), "value": affected(view, texts)}

@@ -43,6 +43,7 @@ _REFUSED: Final[dict[Refused, HTTPStatus]] = {
     "stale": HTTPStatus.BAD_REQUEST,
     "unoffered": HTTPStatus.UNPROCESSABLE_ENTITY,
     "same": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "held": HTTPStatus.UNPROCESSABLE_ENTITY,
 }
 
 

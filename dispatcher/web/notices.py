@@ -17,7 +17,9 @@ from dispatcher.web.auth import Auth
 from dispatcher.web.problems import refusal
 
 Limit = Annotated[int, Query(ge=1, le=200, description="How many notices one page looks at.")]
-Before = Annotated[int | None, Query(ge=1, description="Where the page before ended.")]
+#: The highest number that a ledger can count to.
+_HIGHEST: Final = 2**63 - 1
+Before = Annotated[int | None, Query(ge=1, le=_HIGHEST, description="Where the page before ended.")]
 In = Annotated[
     str | None, Query(max_length=20, description="One of the nine languages; else the instance's.")
 ]

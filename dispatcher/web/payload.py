@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from dispatcher.domain.event import Selection
 from dispatcher.errors import Problem
-from dispatcher.flow.submit import OURS, Submission
+from dispatcher.flow.submit import OURS, Submission, is_ours
 from dispatcher.web.cloudevents import CloudEvent
 from dispatcher.web.problems import refusal
 
@@ -72,7 +72,7 @@ def _selection(value: Any) -> Selection | None:
 
 def _problems(event: CloudEvent) -> Iterator[Problem]:
     place, data = f"{event.place}data", event.data
-    if event.source.startswith(OURS):
+    if is_ours(event.source):
         yield Problem(f"{event.place}source", f"begins with {OURS!r}, which is ours", "name your own system")
     if not isinstance(data, dict):
         what = "is missing" if data is None else "is no JSON object"

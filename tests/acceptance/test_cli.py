@@ -110,7 +110,7 @@ def test_render_writes_each_type_in_its_languages(root: Path, tmp_path: Path) ->
     assert {name for name in names if name.startswith("post-incident-report.")} == {
         f"post-incident-report.en.{kind}" for kind in ("html", "txt", "eml")
     }
-    assert len(names) == (20 * 9 + 1) * 3
+    assert len(names) == (22 * 9 + 1) * 3
 
 
 def test_render_takes_fields_from_a_file(root: Path, tmp_path: Path) -> None:

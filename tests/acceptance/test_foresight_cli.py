@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,8 @@ from dispatcher.errors import DispatcherError
 ALL = {"mail", "admin-centre", "in-product"}
 TWO = {"mail", "admin-centre"}
 ADMINS = {"admin@contoso.example", "oncall@contoso.example", "root@contoso.example"}
-TOLD = ADMINS | {"news@contoso.example", "partner@fabrikam.example"}
+PARTNER = "partner@fabrikam.example"
+TOLD = ADMINS | {"news@contoso.example", PARTNER}
 DONE = ADMINS | {"news@contoso.example", "everyone@contoso.example"}
 FIRST, SECOND, THIRD = (f"2027-{day}T21:00:00+02:00" for day in ("04-05", "04-12", "04-19"))
 #: policy.md, section 2, row by row: the day, the type, where it is told, and who is mailed.
@@ -116,6 +118,15 @@ def desk(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(root, tmp_path)
 
 
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A root as `init` lays it out."""
+    monkeypatch.setenv("DISPATCHER_STATE_DIR", str(tmp_path / "state"))
+    found = Desk(tmp_path / "shipped", tmp_path)
+    assert CliRunner().invoke(cli, ["init", str(found.root)]).exit_code == 0
+    return found
+
+
 class TestSimulate:
     def test_every_row_of_the_policy_is_told_on_its_day_on_its_channels_to_its_people(
         self, desk: Desk
@@ -175,6 +186,35 @@ class TestSimulate:
         assert len(desk.rows(SCHEDULED, at, at)) == 1
         assert desk.rows(SCHEDULED, "2027-01-05T09:00:01+01:00", "2027-01-06T00:00:00Z") == []
 
+    def test_what_is_late_already_stands_where_the_period_begins(self, desk: Desk) -> None:
+        """Whoever asks days later is not told that nothing is owed; what was met meanwhile is not."""
+        fields = {"incident": "INC-9", "summary": "No sign-in", "status": "investigating"}
+        times = {"started_at": "2027-01-12T07:50:00Z"}
+        opened = event(1, "major-service-incident", "2027-01-12T08:00:00Z", **fields, **times)
+        restored = event(
+            2, "service-restored", "2027-01-13T10:00:00Z", **fields, restored_at="2027-01-13T09:55:00Z"
+        )
+        for one in (opened, restored):
+            one["data"]["thread"] = "INC-9"
+            one["data"]["fields"].pop("update")
+        restored["data"]["fields"].pop("status")
+
+        rows = desk.rows([opened], "2027-01-20", "2027-01-21")
+
+        assert [(row["type"], row["status"], row["at"]) for row in rows] == [
+            ("major-service-incident", "owed", "2027-01-20T00:00:00+01:00")
+        ]
+        assert "it must be sent by 2027-01-12 10:00 +01:00 for INC-9" in rows[0]["reason"]
+        assert desk.rows([opened, restored], "2027-01-14", "2027-01-15") == []
+
+    def test_what_was_void_stands_on_its_own_day(self, desk: Desk) -> None:
+        """A short period is not filled with a year of steps that became void in it."""
+        moved = [SCHEDULED, event(5, "update-rescheduled", "2027-03-20T10:00:00Z", scheduled_at=THIRD)]
+
+        rows = desk.rows(moved, "2027-03-19", "2027-03-21", "--all")
+
+        assert {row["at"][:10] for row in rows if row["status"] == "superseded"} == {"2027-03-21"}
+
     def test_text_says_it_by_the_day(self, desk: Desk) -> None:
         """A person reads day, time, instance, type, people and channels; and how many at the end."""
         file = desk.file(SCHEDULED)
@@ -210,6 +250,35 @@ class TestSimulate:
         assert code == (2 if what else 0)
         assert what in said
         assert out in {"", "[]\n"}
+
+    def test_the_example_of_the_docs_is_what_comes_out(self, shipped: Desk) -> None:
+        """The event of the page about updates, and what the page about simulating says comes of it."""
+        docs = PROJECT / "docs"
+        [event] = re.findall(
+            r"```json\n(\{\n  \"specversion.*?)```",
+            (docs / "updates.md").read_text(encoding="utf-8"),
+            re.DOTALL,
+        )
+        page = (docs / "simulate.md").read_text(encoding="utf-8")
+        [command, answer] = re.findall(
+            r"```sh\ndispatcher (simulate .*?)\n```\n\n```\n(.*?)```", page, re.DOTALL
+        )[0]
+        file = shipped.file(json.loads(event), "update.json")
+
+        code, out, said = shipped.run(*command.replace("update.json", file).split())
+
+        assert (code, out) == (0, answer), said
+
+    def test_without_a_ledger_it_names_the_way_to_do_without(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """In a fresh root the answer is `--empty`."""
+        monkeypatch.delenv("DISPATCHER_DATABASE_URL")
+        code, _, said = desk.run("simulate", "--from", "2027-01-01", "--to", "2027-01-02")
+
+        assert code != 0
+        assert "There is no ledger at" in said
+        assert said.endswith("Or give --empty, to begin with nothing.")
 
     def test_without_empty_it_begins_with_what_the_ledger_has(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -295,7 +364,108 @@ class TestPolicy:
         assert "mine.yaml:6: Ninety days before" in out
         assert "    - to: admin@contoso.example\n" in out
         assert "    + to: admin@contoso.example, news@contoso.example" in out
-        assert "1 expectations hold, 1 do not" in said
+        assert "1 expectation holds, 1 does not." in said
+
+    @pytest.mark.parametrize(
+        ("expect", "holds"),
+        [
+            ("{none: true}", True),
+            ("{type: update-confirmed, none: true}", True),
+            ("{channels: [mail], none: true}", True),
+            ("{channels: [admin-centre], none: true}", False),
+            ("{status: would-send, none: true}", False),
+        ],
+    )
+    def test_none_is_about_mail_unless_it_names_channels_or_a_status(
+        self, desk: Desk, expect: str, *, holds: bool
+    ) -> None:
+        """What the admin centre alone shows is no mail; who asks for the channel or the status sees it."""
+        given = json.dumps([SCHEDULED, LIFE[2]])
+        (desk.folder / "none.yaml").write_text(
+            f"given: {given}\ntests:\n  - {{at: 2026-12-03, expect: {expect}}}\n", encoding="utf-8"
+        )
+
+        code, out, _ = desk.run("policy", "test", str(desk.folder / "none.yaml"))
+
+        assert code == (0 if holds else 1), out
+        if not holds:
+            assert "+ contoso-prod update-confirmed confirmed would-send on admin-centre" in out
+
+    def test_who_is_to_get_nothing_gets_nothing_together_with_others_either(self, desk: Desk) -> None:
+        """With `none`, `to` and `channels` name what must not be among those of any row."""
+        for one in ("to: [Partner@fabrikam.example]", "channels: [mail]"):
+            (desk.folder / "none.yaml").write_text(
+                f"given: {json.dumps([SCHEDULED])}\n"
+                f"tests:\n  - {{at: 2027-01-05, expect: {{{one}, none: true}}}}\n",
+                encoding="utf-8",
+            )
+
+            code, out, _ = desk.run("policy", "test", str(desk.folder / "none.yaml"))
+
+            assert code == 1
+            assert "+ contoso-prod update-reminder reminder-90 would-send to " in out
+
+    def test_what_became_void_can_be_expected(self, desk: Desk) -> None:
+        """A step that a new date supersedes is a row of its own day."""
+        moved = event(5, "update-rescheduled", "2027-03-20T10:00:00Z", scheduled_at=THIRD)
+        (desk.folder / "void.yaml").write_text(
+            f"given: {json.dumps([SCHEDULED, moved])}\n"
+            "tests:\n  - {at: 2027-03-29, expect: [{step: reminder-7, status: superseded}, {none: true}]}\n",
+            encoding="utf-8",
+        )
+
+        code, out, _ = desk.run("policy", "test", str(desk.folder / "void.yaml"))
+
+        assert code == 0, out
+
+    @pytest.mark.parametrize(
+        ("expect", "said"),
+        [
+            ("type: update-reminderz", "Did you mean update-reminder?"),
+            ("instance: contoso-prd", "Did you mean contoso-prod?"),
+            ("step: reminder-90x", "Did you mean reminder-90?"),
+            ("cadence: launch-readiness, step: reminder-90", "'reminder-90' is no step"),
+            ("cadence: major-updates", "Did you mean major-update?"),
+            ("status: would_send", "Did you mean would-send?"),
+            ("channels: [inproduct]", "channels: 'inproduct' is no channel that there is. Did you mean"),
+        ],
+    )
+    def test_an_expectation_of_what_there_is_not_is_refused(self, desk: Desk, expect: str, said: str) -> None:
+        """With `none` it would hold for ever, so it is no expectation at all."""
+        (desk.folder / "slip.yaml").write_text(
+            f"tests:\n  - at: 2027-01-05\n    expect: {{{expect}, none: true}}\n", encoding="utf-8"
+        )
+
+        code, out, why = desk.run("policy", "test", str(desk.folder / "slip.yaml"))
+
+        assert (code, out) == (2, "")
+        assert "slip.yaml:3: " in why
+        assert said in why
+
+    def test_the_example_of_the_docs_is_what_comes_out(self, shipped: Desk) -> None:
+        """The file that the page shows, with the shipped recipients, and the answer below it."""
+        page = (PROJECT / "docs" / "simulate.md").read_text(encoding="utf-8")
+        [file] = re.findall(r"```yaml\n(given:.*?)```", page, re.DOTALL)
+        [answer] = re.findall(r"```\n(FAILED .*?)```", page, re.DOTALL)
+        mine = shipped.root / "policy-tests" / "mine.yaml"
+        mine.write_text(file, encoding="utf-8")
+
+        assert shipped.run("policy", "test", str(mine))[:2] == (1, answer)
+
+    def test_a_given_event_that_is_refused_unasked_is_told(self, desk: Desk) -> None:
+        """Nothing comes of it, so `none` would hold by a slip; who expects the refusal knows."""
+        given = json.dumps([event(7, "update-schedulde", "2026-12-01T10:00:00Z")])
+        for expect, told in (("none: true", True), ("status: refused", False)):
+            (desk.folder / "given.yaml").write_text(
+                f"given: {given}\ntests:\n  - {{at: 2026-12-01, expect: {{{expect}}}}}\n", encoding="utf-8"
+            )
+
+            code, _, said = desk.run("policy", "test", str(desk.folder / "given.yaml"))
+
+            assert code == 0
+            assert (
+                "Warning: " in said and "given update-schedulde at 2026-12-01T11:00:00+01:00" in said
+            ) == told
 
     def test_a_word_that_is_none_is_refused_with_its_line(self, desk: Desk) -> None:
         """A slip in an expectation never passes for one that holds."""
@@ -310,7 +480,46 @@ class TestPolicy:
         assert "did you mean to" in said.lower()
 
 
+class TestThreads:
+    def test_the_end_of_an_incident_is_shown_where_the_incident_was(self, desk: Desk) -> None:
+        """Nobody was mailed of it, so nobody is mailed of its end; both are shown at the instance."""
+        at = "2026-12-01T10:00:00Z"
+        begun = event(1, "service-incident", at)
+        fields = {"incident": "INC-7", "summary": "Nobody could sign in", "started_at": at}
+        begun["data"] = {"thread": "INC-7", "instances": ["contoso-prod"], "fields": fields}
+        over = event(2, "service-restored", "2026-12-01T11:00:00Z")
+        fields = {"summary": "It works again", "restored_at": "2026-12-01T10:55:00Z"}
+        over["data"] = {"thread": "INC-7", "fields": fields}
+
+        rows = desk.rows([begun, over], "2026-12-01", "2026-12-02")
+
+        assert [(row["type"], row["status"], row["to"]) for row in rows] == [
+            ("service-incident", "would-send", []),
+            ("service-restored", "would-send", []),
+        ]
+        assert "in-product" in rows[1]["channels"]
+
+
 class TestDiff:
+    def test_sees_how_long_before_the_date_the_last_step_is_told(self, desk: Desk) -> None:
+        """A cadence's `ahead` moves the step of the day itself, and no other."""
+        _git(desk.root, "init", "-q")
+        _git(desk.root, "add", "-A")
+        _git(desk.root, "commit", "-qm", "one")
+        file = desk.root / "catalogue.yaml"
+        text = file.read_text(encoding="utf-8")
+        head, cadence = text.split("  major-update:\n", 1)
+        file.write_text(
+            f"{head}  major-update:\n    ahead: PT4H\n{cadence}".replace("    ahead: PT3H\n", "", 1)
+        )
+
+        said = desk.run("diff", "HEAD")
+
+        assert "- -0d at 09:00, at least PT3H before: update-reminder to" in said[1]
+        assert "+ -0d at 09:00, at least PT4H before: update-reminder to" in said[1]
+        assert "reminder-7" not in said[1]
+        assert "1 step differs" in said[1] + said[2]
+
     def test_says_who_gains_and_who_loses_which_mail(self, desk: Desk) -> None:
         """By address, with the lines that say so; an end that is to come counts from its day on."""
         _git(desk.root, "init", "-q")
@@ -338,6 +547,45 @@ class TestDiff:
         assert news["reasons"][0].startswith("recipients at recipients/contoso-prod.yaml:")
         assert "the entry ended on 9000-01-01" in news["because"][0]
         assert "+ new@contoso.example gains" in desk.run("diff", "HEAD")[1]
+
+    def test_names_who_gains_and_loses_by_a_step(self, shipped: Desk) -> None:
+        """A step has roles and channels of its own; whoever loses its mail is named, and the step with it."""
+        _git(shipped.root, "init", "-q")
+        _git(shipped.root, "add", "-A")
+        _git(shipped.root, "commit", "-qm", "one")
+        file = shipped.root / "catalogue.yaml"
+        text = file.read_text(encoding="utf-8")
+        text = text.replace(
+            "      reminder-30: {at: -30d, type: update-reminder, channels: [mail, admin-centre]}\n",
+            "      reminder-30: {at: -30d, type: update-reminder, roles: [admins, users]}\n"
+            "      reminder-20: {at: -20d, type: update-reminder, roles: [admins]}\n",
+        )
+        text = text.replace(
+            "      reminder-15: {at: -15d, type: update-reminder, channels: [mail, admin-centre]}\n",
+            "      reminder-15: {at: -15d, type: update-reminder, channels: [admin-centre]}\n",
+        )
+        file.write_text(text, encoding="utf-8")
+
+        code, out, said = shipped.run("diff", "HEAD", "--json")
+
+        assert code == 0, said
+        people = [one for one in json.loads(out) if one["kind"] in {"gains", "loses"}]
+        found = {
+            (one["kind"], one["step"], one["address"]) for one in people if one["instance"] == "contoso-prod"
+        }
+        assert found == {
+            ("loses", "reminder-30", PARTNER),
+            ("gains", "reminder-30", "everyone@contoso.example"),
+            *(("gains", "reminder-20", address) for address in ADMINS),
+            *(("loses", "reminder-15", address) for address in (*ADMINS, PARTNER)),
+        }
+        assert {one["cadence"] for one in people} == {"major-update"}
+        _, out, said = shipped.run("diff", "HEAD")
+        assert (
+            "  - partner@fabrikam.example loses update-reminder (reminder-30), update-reminder (reminder-15)"
+            in out
+        )
+        assert "now: reminder-15 of major-update is not mailed" in out or "now: " in out
 
     def test_a_commit_that_is_not_there_is_named(self, desk: Desk) -> None:
         """And what looks like an option is no option to git."""

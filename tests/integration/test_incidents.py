@@ -25,6 +25,7 @@ from dispatcher.errors import NotFound
 from dispatcher.flow.explain import explain, tell
 from dispatcher.flow.incidents import Books
 from dispatcher.flow.remind import Remind
+from dispatcher.flow.repair import carry_out, plan_release
 from dispatcher.flow.submit import Submission
 from dispatcher.ledger import Filter, Ledger
 
@@ -169,6 +170,14 @@ class TestBooks:
         assert len((await owed(way))[REPORT]) == 1
         assert (await way.ledger.incidents.get(INC)).resolved_at == over
 
+    async def test_an_end_that_lies_ahead_is_a_warning(self, way: Way, say: Say) -> None:
+        """It counts as it is said; who said it is told what hangs on it."""
+        await say(MAJOR, "contoso-prod")
+        event = await say(BACK, restored_at=datetime(2030, 1, 1, tzinfo=UTC))
+
+        [warning] = (await way.ledger.events.get(event)).warnings
+        assert warning.startswith("service-restored has a restored_at that lies ahead, 2030-01-01T00:00Z")
+
     async def test_opened_again(self, way: Way, say: Say) -> None:
         """The report is owed no more, an update is; after the second end, one report is."""
         await say(MAJOR, "contoso-prod")
@@ -309,6 +318,23 @@ class TestHeld:
         }
         await way.sweep.settled()
         assert {one.status for one in await way.rows(event)} == {Status.SENT}
+
+    async def test_a_release_by_hand_does_not_get_past_it(self, way: Way, say: Say) -> None:
+        """What waits stays held, and is counted; what is held for another reason goes out."""
+        await say(MAJOR, "contoso-prod")
+        waits = await way.accept(NEWS, id_="news", instances=("contoso-prod",))
+        await way.expand(waits)
+        await way.deliver(way.catalogue.types[NEWS].lane)
+
+        plan = await plan_release(way.ledger, None)
+
+        held = len(await way.rows(waits))
+        assert (plan.deliveries, plan.waiting, plan.shares) == (0, held, [])
+        assert await carry_out(way.ledger, plan) == (0, 0)
+        assert {one.status for one in await way.rows(waits)} == {Status.HELD}
+        await say(BACK)
+        freed = await plan_release(way.ledger, None)
+        assert (freed.deliveries, freed.waiting) == (held, 0)
 
     async def test_two_incidents_on_one_instance(self, way: Way, say: Say) -> None:
         """The end of one is not enough."""

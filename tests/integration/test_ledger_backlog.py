@@ -138,15 +138,15 @@ async def test_what_somebody_would_move_is_told_event_by_event(ledger: Ledger, c
     clock.now = over
 
     assert early == [
-        Share(one, "planned-maintenance", False, 1, 0, 0, 0),
-        Share(two, "planned-maintenance", True, 1, 0, 0, 0),
+        Share(one, "planned-maintenance", False, 1, 0, 0, 0, 0),
+        Share(two, "planned-maintenance", True, 1, 0, 0, 0, 0),
     ]
     assert await ledger.backlog.shares(failed) == [
-        Share(one, "planned-maintenance", False, 1, 0, 0, 1),
-        Share(two, "planned-maintenance", True, 1, 0, 0, 0),
+        Share(one, "planned-maintenance", False, 1, 0, 0, 1, 0),
+        Share(two, "planned-maintenance", True, 1, 0, 0, 0, 0),
     ]
     assert await ledger.backlog.shares(held) == [
-        Share(one, "planned-maintenance", False, 1, 1, 0, 1),
-        Share(two, "planned-maintenance", True, 3, 3, 3, 0),
+        Share(one, "planned-maintenance", False, 1, 1, 0, 1, 0),
+        Share(two, "planned-maintenance", True, 3, 3, 3, 0, 0),
     ]
     assert await ledger.backlog.shares(Filter(event="evt_none")) == []

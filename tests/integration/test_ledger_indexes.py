@@ -44,6 +44,7 @@ FEW = (
     "ix_incident_instances_affected",
     "ix_incidents_open",
     "ix_obligations_owed",
+    "ix_plans_warned",
     "ix_webhooks_due",
     "ix_webhooks_failed",
 )
@@ -61,6 +62,7 @@ TABLES = tuple(
         "plans",
         "plan_steps",
         "plan_moves",
+        "unplanned",
         "webhooks",
         "incidents",
         "incident_statements",
@@ -188,6 +190,9 @@ async def plans(ledger: Ledger, call: Call) -> list[str]:
         (lambda ledger: ledger.plans.find([key_of()]), "sqlite_autoindex_plans_2"),
         (lambda ledger: ledger.plans.list(PlanFilter(subject="update-9")), "sqlite_autoindex_plans_2"),
         (lambda ledger: ledger.plans.list(PlanFilter(instance="contoso-prod")), "ix_plans_instance"),
+        (lambda ledger: ledger.plans.warned(5), "ix_plans_warned"),
+        (lambda ledger: ledger.plans.untold(ledger.database.now(), 5), "ix_plan_steps_due (due_at<?)"),
+        (lambda ledger: ledger.plans.heard([key_of()]), "sqlite_autoindex_unplanned_1"),
         (
             lambda ledger: ledger.plans.list(
                 PlanFilter(instance="contoso-prod", states=[PlanState.SCHEDULED])
@@ -202,7 +207,7 @@ async def plans(ledger: Ledger, call: Call) -> list[str]:
         ),
         (
             lambda ledger: ledger.plans.outdated({"major-update": "d2"}, 5),
-            "ix_plans_open (cadence=? AND cadence_digest=?)",
+            "ix_plans_open (cadence=? AND cadence_digest=? AND id>?)",
         ),
         (moved, "sqlite_autoindex_plan_steps_1 (plan=? AND revision=? AND key=?)"),
         (first_told, "sqlite_autoindex_plan_steps_1 (plan=? AND revision=? AND key=?)"),

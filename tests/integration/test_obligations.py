@@ -199,7 +199,9 @@ class TestHttp:
         assert "dispatcher_incidents_open 1" in samples
         assert 'dispatcher_deliveries_due{lane="urgent"} 0' in samples
 
-    @pytest.mark.parametrize(("token", "status"), [(SEND, 403), ("dsp_" + "x" * 43, 401)])
+    @pytest.mark.parametrize(
+        ("token", "status"), [(SEND, 403), ("dsp_" + "x" * 43, 401)], ids=["lacks-the-scope", "unknown"]
+    )
     async def test_metrics_need_a_token(self, api: Service, token: str, status: int) -> None:
         """They tell of incidents, so they are for those who may read."""
         assert (await get(api, "/metrics", token)).status_code == status

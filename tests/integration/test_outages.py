@@ -261,6 +261,7 @@ async def test_an_announcement_that_is_over_is_not_sent(way: Way) -> None:
     await way.deliver(Lane.NORMAL)
 
     assert (await way.ledger.events.get(event)).warnings == (
+        "planned-maintenance gives no notice, and the policy asks for 5 days",
         "end (2026-03-01T12:00Z) has passed, so nobody is mailed",
     )
     assert {(row.status, row.reason, row.tries) for row in await way.rows(event)} == {

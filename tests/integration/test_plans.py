@@ -18,6 +18,10 @@ from dispatcher.domain.delivery import Lane, Status
 from dispatcher.domain.event import Event, EventStatus, Selection
 from dispatcher.domain.plan import Plan, PlanKey, PlanState, StepStatus
 from dispatcher.errors import EventInvalid
+from dispatcher.flow.foresight.outlook import Fate, Period
+from dispatcher.flow.foresight.rules import Happening
+from dispatcher.flow.foresight.simulate import Simulation
+from dispatcher.flow.foresight.start import rules_of, start_of
 from dispatcher.flow.plans_ahead import ahead_facts, ahead_json, ahead_problems, look_ahead
 from dispatcher.flow.submit import Submission
 from dispatcher.queue.lanes import EVERY
@@ -31,6 +35,7 @@ SCHEDULED: dict[str, Any] = {
     "alternate_at": SECOND,
     "offered_dates": [DATE, SECOND, THIRD],
 }
+FIRST = f"{UPDATE} at contoso-prod: a sandbox is updated first, and its sandbox contoso-sandbox"
 SANDBOX = "instance: contoso-sandbox\nsandbox_of: contoso-prod\nkind: sandbox\nadmins: [s@contoso.example]\n"
 
 
@@ -187,7 +192,7 @@ class TestRefusals:
             (("in-progress",), "rescheduled", {"scheduled_at": SECOND}, "start"),
             ((), "rescheduled", {"scheduled_at": "2026-08-01T21:00+02:00"}, "offered"),
             ((), "rescheduled", {"scheduled_at": DATE, "alternate_at": SECOND}, "already"),
-            (("succeeded",), "confirmed", {}, "succeeded"),
+            (("succeeded",), "confirmed", {}, "is done"),
             (("cancelled",), "in-progress", {}, "cancelled"),
         ],
     )
@@ -307,6 +312,29 @@ class TestLate:
 
         assert [one.reason for one in cancelled] == ["contoso-prod has left the recipient lists"]
 
+    async def test_a_step_that_cannot_be_told_says_why_until_it_can(self, way: Way) -> None:
+        """`plan show` and `status` have the reason and what to do; after the announcement it goes out."""
+        way.clock.now = datetime(2026, 6, 24, 10, tzinfo=UTC)  # seven days ahead
+        await say(way, "rescheduled", scheduled_at=DATE, rescheduled_by="vendor")
+        await flow(way)
+        found = {step.key: step for step in (await plan(way)).steps}
+        ahead = await look_ahead(way.ledger)
+        problems = list(ahead_problems(ahead, way.clock.now))
+
+        assert found["reminder-7"].status is StepStatus.PENDING
+        assert found["reminder-7"].reason == "cannot be told: fields.version: is missing"
+        assert len(problems) == 1
+        assert f"reminder-7 of {UPDATE} at contoso-prod is due since" in problems[0]
+        assert "is missing. Its announcement has not come" in problems[0]
+        assert ahead_json(ahead)["plans"]["untold"][0]["step"] == "reminder-7"
+
+        event = await say(way, "scheduled", **SCHEDULED)
+        told = await flow(way)
+        assert event.status is EventStatus.RECORDED
+        assert told[0][0].startswith("Reminder of version 10.0 on ")
+        assert (await steps(way))["reminder-7"] == "sent"
+        assert list(ahead_problems(await look_ahead(way.ledger), way.clock.now)) == []
+
     async def test_a_step_that_cannot_be_told_holds_up_no_other(self, way: Way) -> None:
         """It is tried until its day is over, and then says what was wrong with it."""
         await say(way, "scheduled", **SCHEDULED, instances=("contoso-prod", "northwind-prod"))
@@ -347,6 +375,17 @@ class TestOutOfOrder:
         assert await plan(way) == was
         assert await flow(way) == []
 
+    async def test_an_approval_that_is_overtaken_says_so(self, way: Way) -> None:
+        """Nobody is mailed of an approval anyway; that it moved nothing is what its sender must know."""
+        await say(way, "scheduled", **SCHEDULED)
+        earlier = way.clock.now
+        way.clock.advance(hours=2)
+        await say(way, "rescheduled", scheduled_at=THIRD, rescheduled_by="vendor")
+        event = await say(way, "confirmed", time=earlier)
+
+        assert event.status is EventStatus.RECORDED
+        assert event.reason.startswith("overtaken by ")
+
     async def test_for_some_instances_it_is_refused(self, way: Way) -> None:
         """One event cannot be told to some and be kept from others; it says from whom."""
         both = ("contoso-prod", "northwind-prod")
@@ -360,6 +399,115 @@ class TestOutOfOrder:
 
         assert "at contoso-prod it counts no more: overtaken by" in str(refused.value)
         assert "Send it for the others alone" in str(refused.value)
+
+
+class TestBeforeItsAnnouncement:
+    """What comes before the announcement, and was said after it, counts once that comes."""
+
+    async def late(self, way: Way, *before: tuple[str, dict[str, Any]]) -> Event:
+        """Words that come first, and then the announcement, which was made before them."""
+        earlier = way.clock.now
+        way.clock.advance(hours=2)
+        for turn, fields in before:
+            await say(way, turn, version="10.0", time=way.clock.now, **fields)
+        way.clock.advance(hours=1)
+        await flow(way)
+        return await say(way, "scheduled", **SCHEDULED, time=earlier)
+
+    @pytest.mark.parametrize(
+        ("before", "state"),
+        [
+            ([("cancelled", {})], PlanState.CANCELLED),
+            ([("cancelled", {"instances": Selection("all")})], PlanState.CANCELLED),
+            ([("in-progress", {}), ("succeeded", {})], PlanState.SUCCEEDED),
+            ([("in-progress", {"stage": "backup"})], PlanState.IN_PROGRESS),
+        ],
+    )
+    async def test_nobody_is_mailed_of_what_is_over(
+        self, way: Way, before: list[tuple[str, dict[str, Any]]], state: PlanState
+    ) -> None:
+        """The announcement is recorded, no reminder waits, and the plan shows each turn with its event."""
+        event = await self.late(way, *before)
+        found = await plan(way)
+        moves = await way.ledger.plans.moves(found.id)
+
+        assert event.status is EventStatus.RECORDED
+        assert event.reason.startswith(f"overtaken by update-{before[-1][0]} of 2026-")
+        assert f"came before it and counts: it is {state.value}" in event.warnings[-1]
+        assert found.state is state
+        assert "pending" not in (await steps(way)).values()
+        assert [move.turn for move in moves] == ["scheduled", *(turn for turn, _ in before)]
+        assert moves[0].event == event.id
+        assert moves[1].event != event.id
+        assert await flow(way) == []
+        assert await until(way, "2026-08-01T12:00Z") == []
+
+    async def test_an_approval_counts_and_the_announcement_is_told(self, way: Way) -> None:
+        """The date was approved; one of another date is left out, and named."""
+        event = await self.late(
+            way, ("confirmed", {"scheduled_at": THIRD}), ("confirmed", {"scheduled_at": DATE})
+        )
+
+        assert event.status is EventStatus.ACCEPTED
+        assert "came before it and changes nothing: is planned for" in event.warnings[0]
+        assert (await plan(way)).state is PlanState.APPROVED
+        assert len(await flow(way)) == 3
+
+    async def test_in_one_request(self, way: Way) -> None:
+        """The order of the events of a batch is the order in which they came."""
+        now = way.clock.now
+        fields = {"update": UPDATE, **SCHEDULED}
+        one = Selection("instances", ("contoso-prod",))
+        cancelled = {"update": UPDATE, "version": "10.0"}
+        await way.submit(
+            [
+                Submission("t", "1", "update-cancelled", one, None, cancelled, now - timedelta(hours=1)),
+                Submission("t", "2", "update-scheduled", one, None, fields, now - timedelta(hours=2)),
+            ]
+        )
+
+        assert (await plan(way)).state is PlanState.CANCELLED
+
+    async def test_what_does_not_count(self, way: Way) -> None:
+        """An older word, one that was withdrawn, and any if nobody gives times."""
+        older = way.clock.now - timedelta(days=1)
+        await say(way, "cancelled", version="10.0", time=older)
+        await say(way, "cancelled", version="10.0", instances=("northwind-prod",))
+        withdrawn = await say(way, "cancelled", version="10.0")
+        await way.ledger.events.cancel(withdrawn.id)
+        first = await say(way, "scheduled", **SCHEDULED, time=older + timedelta(hours=1))
+        await say(way, "scheduled", **SCHEDULED, instances=("northwind-prod",))
+
+        assert first.status is EventStatus.ACCEPTED
+        assert (await plan(way)).state is PlanState.SCHEDULED
+        assert (await plan(way, "northwind-prod")).state is PlanState.SCHEDULED
+
+    async def test_what_it_says_beside_is_not_filled_in_afterwards(self, way: Way) -> None:
+        """An event of all instances that waits to be expanded is told to all, not to those with a plan."""
+        earlier = way.clock.now
+        way.clock.advance(hours=2)
+        cancelled = await say(way, "cancelled", version="10.0", instances=Selection("all"))
+        await say(way, "scheduled", **SCHEDULED, time=earlier)
+
+        assert await way.ledger.plans.of_event(cancelled.id) == {}
+        assert "n@northwind.example" in {reader for _, reader in await flow(way)}
+
+    async def test_a_simulation_knows_it_too(self, way: Way) -> None:
+        """What is in the ledger counts for an announcement that is only imagined."""
+        earlier = way.clock.now
+        way.clock.advance(hours=2)
+        await say(way, "cancelled", version="10.0")
+        fields = {"update": UPDATE, **SCHEDULED}
+        chosen = Selection("instances", ("contoso-prod",))
+        late = Submission("t", "1", "update-scheduled", chosen, None, fields, earlier)
+        rules = rules_of(way.catalogue, way.recipients)
+        start = await start_of(way.ledger, rules, [late], way.clock.now)
+        period = Period(way.clock.now.date(), way.clock.now.date() + timedelta(days=300))
+        rows = Simulation(rules, start).run([Happening(way.clock.now, late)], period)
+
+        assert [(row.type, row.status) for row in rows if row.status is not Fate.SKIPPED] == [
+            ("update-scheduled", Fate.RECORDED)
+        ]
 
 
 async def test_status_says_what_lies_ahead(way: Way) -> None:
@@ -437,6 +585,27 @@ class TestOrder:
 
         assert (await plan(both)).warnings == ()
         assert (await plan(both, "contoso-sandbox")).warnings == ()
+
+    async def test_a_start_before_the_sandbox_is_done(self, both: Way) -> None:
+        """Dates in order are not enough: production must not start while its sandbox waits."""
+        early = "2026-06-24T21:00+02:00"
+        await say(both, "scheduled", instances=("contoso-sandbox",), version="10.0", scheduled_at=early)
+        await say(both, "scheduled", **SCHEDULED)
+        await say(both, "confirmed")
+        event = await say(both, "in-progress")
+
+        assert event.warnings == (f"{FIRST} is scheduled",)
+        await say(both, "succeeded", instances=("contoso-sandbox",))
+        assert (await plan(both)).warnings == ()
+
+    async def test_who_cancels_a_sandbox_hears_what_it_makes_of_production(self, both: Way) -> None:
+        """From then on the plan of production is warned of; that is told at once, and once."""
+        early = "2026-06-24T21:00+02:00"
+        await say(both, "scheduled", instances=("contoso-sandbox",), version="10.0", scheduled_at=early)
+        await say(both, "scheduled", **SCHEDULED)
+        event = await say(both, "cancelled", instances=("contoso-sandbox",))
+
+        assert event.warnings == (f"{FIRST} has no date",)
 
     async def test_both_in_one_event(self, both: Way) -> None:
         """A wave that takes both at once is warned of twice, and told."""

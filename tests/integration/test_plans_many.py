@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -123,6 +124,21 @@ class TestChangedCadence:
         }
         assert "cadence" in found["reminder-15"].reason
         assert "cadence major-update changed: the pending steps of 3 plans are made anew" in caplog.text
+
+    async def test_a_plan_that_cannot_be_made_anew_is_in_nobody_s_way(
+        self, way: Way, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It keeps its steps, and the log names it; other plans are made anew, and what is due is told."""
+        await planned(way, 1)
+        [odd] = await way.ledger.plans.list(PlanFilter(instance="org-00000"))
+        await way.ledger.plans.replace([replace(odd, facts={**odd.facts, "scheduled_at": "2026-13-99"})])
+        await self.changed(way, **{"reminder-90": "-90d", "reminder-3": "-3d"})()
+        others = [one for one in await way.ledger.plans.list() if one.id != odd.id]
+
+        assert set(await self.steps(way)) == {step.key for step in odd.steps}
+        assert f"plan {odd.id} cannot be made anew" in caplog.text
+        assert all("reminder-3" in {step.key for step in one.steps} for one in others)
+        assert await reminded(way) >= len(others) == BESIDE
 
     async def test_two_catalogues_do_not_fight(self, way: Way) -> None:
         """A worker with the old catalogue and one with the new each make a plan anew once, and no more."""

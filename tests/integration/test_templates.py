@@ -603,6 +603,36 @@ def test_a_moved_update_shows_both_dates_and_voids_reminders() -> None:
     assert text.index("Previous date: Wednesday, 26") < text.index("New date: Wednesday, 2 June")
 
 
+def test_an_update_whose_date_stays_claims_no_new_one() -> None:
+    """Where a reschedule moved the alternate date alone, the mail says that, and nothing of a new date."""
+    same: dict[str, Any] = {
+        "previous_at": "2027-06-02T21:00Z",
+        "scheduled_at": "2027-06-02T21:00Z",
+        "rescheduled_by": "admin",
+    }
+    for alternate, sentence in (
+        ("2027-06-09T21:00Z", "The date stays. Only the alternate date has changed."),
+        (None, "The date stays. There is no alternate date any more."),
+    ):
+        html, text = bodies(view_of("update-rescheduled", **same, alternate_at=alternate))
+        for body in (html, text):
+            assert "The date of version 10.0 is confirmed" in body
+            assert sentence in body
+            assert "new date" not in body.lower()
+            assert "previous date" not in body.lower()
+            assert "An admin approved this date" in " ".join(body.split())
+
+
+def test_what_follows_a_list_of_dates_stands_apart() -> None:
+    """In the plain text a blank line ends the list, so that the next line is none of the dates."""
+    _, text = sample("update-rescheduled")
+    lines = text.splitlines()
+    after = next(number for number, line in enumerate(lines) if line.startswith("Rescheduled by: "))
+
+    assert lines[after - 1] == ""
+    assert lines[after - 2].startswith("  - ")
+
+
 def test_cancelled_work_is_called_off_and_asks_for_nothing() -> None:
     """The heading, the preheader and the panel say that the work is off; the old window is struck through."""
     html, text = bodies(view_of("planned-maintenance", cancelled=True))

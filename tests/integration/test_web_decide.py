@@ -263,9 +263,39 @@ class TestRefusing:
 
             assert (answer.status_code, title(answer)) == (422, "This date cannot be chosen")
             assert said in answer.text
-        same = await desk.api.http.post(path, data=move(page, A, B))
-        assert (same.status_code, title(same)) == (422, "This date cannot be chosen")  # as it is already
         assert await desk.decided() == []
+
+    async def test_what_holds_already_is_not_chosen_again(self, desk: Desk) -> None:
+        """The date with the alternate that it has is refused, and why is true; another alternate is taken."""
+        path, page = await desk.page()
+        same = await desk.api.http.post(path, data=move(page, A, B))
+
+        assert (same.status_code, title(same)) == (422, "This date cannot be chosen")
+        assert "These dates hold already" in same.text
+        assert await desk.decided() == []
+        assert (await desk.api.http.post(path, data=move(page, A, C))).status_code == 200
+        assert (await desk.plan()).alternate_at == DATES[2]
+
+    async def test_only_what_will_be_taken_is_shown(self, desk: Desk) -> None:
+        """A date of the vendor's that is not on offer may be approved, and is no choice among the others."""
+        far = DATES[2] + timedelta(days=30)
+        await desk.say("update-rescheduled", scheduled_at=far.isoformat(), rescheduled_by="vendor")
+        path, page = await desk.page()
+        shown = re.findall(r'name="(preferred|alternate)" value="([^"]+)"', page.text)
+
+        assert 'value="approve"' in page.text
+        assert shown == [(name, date) for name in ("preferred", "alternate") for date in (A, B, C)]
+        assert (await desk.api.http.post(path, data=move(page, A, C))).status_code == 200
+
+    async def test_one_date_that_is_left_has_no_alternate(self, desk: Desk) -> None:
+        """Where the one date to choose is the only one on offer, nothing stands beside it but none."""
+        event = {"update": "update-2027-2", "version": "11.0", "scheduled_at": A, "offered_dates": [A]}
+        await desk.say("update-scheduled", "one", **event)
+        key = KEY._replace(subject="update-2027-2")
+        [plan] = (await desk.api.app.ledger.plans.find([key])).values()
+        page = await desk.api.http.get(await desk.link(plan=plan))
+
+        assert title(page) == "Approve the date"
 
     @pytest.mark.parametrize("address", [CY, "gone@contoso.example"])
     async def test_only_admins_decide(self, desk: Desk, address: str) -> None:

@@ -62,6 +62,17 @@ async def test_shows_a_plan_with_its_steps_and_turns(api: Service) -> None:
     ]
 
 
+async def test_blanks_around_its_name_make_no_other_plan(api: Service) -> None:
+    """Nor do other characters that nobody sees; what the name holds within counts."""
+    await announce(api, "u1")
+    event = {"specversion": "1.0", "id": "1", "source": "/updates", "type": "update-confirmed"}
+    said = {"instances": ["contoso-prod"], "fields": {"update": " u1\u000b\n"}}
+    assert (await api.post(event | {"data": said})).status_code == 202
+    [plan] = (await api.http.get("/v1/plans")).json()["plans"]
+
+    assert (plan["subject"], plan["state"]) == ("u1", "approved")
+
+
 async def test_leads_through_the_plans(api: Service) -> None:
     """Following `next` gives each plan once, the newest first; a filter stays on the way."""
     for number in range(5):
@@ -124,6 +135,35 @@ async def test_cancels(api: Service) -> None:
     assert (await api.http.post(path)).status_code == 422
 
 
+async def test_a_cancellation_that_takes_itself_back_is_refused(api: Service) -> None:
+    """The event ends the plan whatever it says, so it may not say that nothing is cancelled."""
+    plan = await announce(api)
+    path = f"/v1/plans/{plan['id']}/cancel"
+    refused = await api.http.post(path, json={"cancelled": False})
+
+    assert refused.status_code == 422
+    assert "is false, and the event says that it will not take place" in problems(refused)["fields.cancelled"]
+    assert (await api.http.get(f"/v1/plans/{plan['id']}")).json()["state"] == "scheduled"
+    assert (await api.http.post(path, json={"cancelled": True})).json()["plan"]["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("turn", ["approve", "reschedule", "cancel"])
+async def test_the_path_names_the_plan(api: Service, turn: str) -> None:
+    """A body that names another subject is refused; the same one, or none, is what the path says."""
+    plan, other = await announce(api), await announce(api, "u2")
+    path, dates = f"/v1/plans/{plan['id']}/{turn}", {"scheduled_at": DATES[1]}
+    said = dates if turn == "reschedule" else {}
+    for value in ("u2", "", 1, ["u1"]):
+        refused = await api.http.post(path, json=said | {"update": value})
+
+        assert refused.status_code == 422
+        assert "and the plan is about u1" in problems(refused)["fields.update"]
+    for one in (plan, other):
+        assert (await api.http.get(f"/v1/plans/{one['id']}")).json()["updated_at"] == one["updated_at"]
+    named = {"approve": "u1"}.get(turn)
+    assert (await api.http.post(path, json=said | {"update": named})).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -140,12 +180,15 @@ async def test_refuses(api: Service, method: str, path: str, body: bytes | None,
     assert (await api.http.request(method, path, content=body)).status_code == status
 
 
-async def test_nobody_speaks_in_our_name(api: Service) -> None:
-    """An event whose source begins like our own is refused."""
+@pytest.mark.parametrize(
+    "source", ["dispatcher:plans", "Dispatcher:x", "DISPATCHER:decisions", "dispatcher:"]
+)
+async def test_nobody_speaks_in_our_name(api: Service, source: str) -> None:
+    """An event whose source begins like our own is refused, in whichever case."""
     event = {
         "specversion": "1.0",
         "id": "1",
-        "source": "dispatcher:plans",
+        "source": source,
         "type": "general-awareness",
         "data": {"instances": ["contoso-prod"], "fields": {"headline": "x", "body": "y"}},
     }

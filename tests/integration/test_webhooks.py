@@ -15,7 +15,7 @@ from standardwebhooks import WebhookVerificationError
 from webhook_receiver import NEXT_SECRET, OK, SECRET, Receiver, answer, receiving
 
 import dispatcher.upstream
-from dispatcher.domain.webhook import PAUSES, Webhook, WebhookStatus
+from dispatcher.domain.webhook import LONGEST_WAIT, PAUSES, Webhook, WebhookStatus
 from dispatcher.flow.webhooks import LEASE, Webhooks
 from dispatcher.ledger import Ledger
 from dispatcher.settings import Secret
@@ -159,6 +159,7 @@ class TestFailing:
             (answer("302 Found", Location="http://169.254.169.254/latest"), "302 Found: redirects are not"),
             (answer("307 Temporary Redirect", Location="/elsewhere"), "307 Temporary Redirect: redirects"),
             (answer("400 Bad Request", b"bad signature"), "400 Bad Request: bad signature"),
+            (answer("302 Found", Location="http://xn--a/"), "302 Found: redirects are not followed"),
             (b"not http at all\r\n\r\n", "no answer: "),
             (b"", "no answer: "),
         ],
@@ -192,6 +193,33 @@ class TestFailing:
 
             assert kept.next_try_at == clock() + pause
         await webhooks.close()
+
+    @pytest.mark.parametrize(
+        ("wanted", "pause"),
+        [
+            ("Thu, 01 Jan 2026 00:00:00 +99999999999999999999", PAUSES[0]),
+            ("Thu, 01 Jan 99999999999 00:00:00 GMT", PAUSES[0]),
+            ("Mon, 01 Jan 0001 00:00:00 +2300", PAUSES[0]),
+            ("Fri, 31 Dec 9999 23:59:59 -2300", LONGEST_WAIT),
+            ("9" * 500, LONGEST_WAIT),
+            ("-5", PAUSES[0]),
+            ("soon", PAUSES[0]),
+        ],
+    )
+    async def test_retry_after_is_bounded(
+        self, ledger: Ledger, clock: Clock, receiver: Receiver, wanted: str, pause: timedelta
+    ) -> None:
+        """Whatever it says, the try has failed, and the next one comes within a day."""
+        receiver.answers = [answer("503 Busy", Retry_After=wanted)]
+        await put(ledger, "update.approved")
+        webhooks = sender(ledger, clock, receiver.url)
+        assert await webhooks() == 1
+        await webhooks.close()
+
+        [kept] = await ledger.webhooks.list()
+        assert (kept.tries, kept.reply) == (1, "503 Busy")
+        assert kept.next_try_at is not None
+        assert pause <= kept.next_try_at - clock() <= pause * 1.1
 
     async def test_410_ends_it_until_the_worker_is_started_again(
         self, ledger: Ledger, clock: Clock, receiver: Receiver, caplog: pytest.LogCaptureFixture

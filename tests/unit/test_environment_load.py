@@ -255,8 +255,8 @@ ALLOWED = {
     "API_TOKENS": "name:scope+scope:sha256, several parted by commas; scopes send, read, admin",
     "PUBLIC_URL": "https://host or https://host/path, where readers of mail reach the HTTP interface",
     "WEBHOOK_URL": "https://host/path, or http:// on this machine, which is told of what admins decide",
-    "WEBHOOK_SECRET": "whsec_ and the base64 of 24 to 64 bytes; several parted by blanks while one takes "
-    "another's place",
+    "WEBHOOK_SECRET": "whsec_ and the base64 of 24 to 64 bytes (`openssl rand -base64 32` makes them); "
+    "several parted by blanks while one takes another's place",
     "LEASE_SECONDS": "a whole number from 5 to 3600",
     "GRACE_SECONDS": "a whole number from 1 to 3600",
     "SMTP_CONNECTIONS": "a whole number from 1 to 100",

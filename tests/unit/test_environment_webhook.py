@@ -46,3 +46,4 @@ def test_a_secret_that_is_wrong_is_told_once(tmp_path: Path) -> None:
         load(tmp_path, variables)
 
     assert [problem.where for problem in caught.value.problems] == ["DISPATCHER_WEBHOOK_SECRET"]
+    assert "openssl rand -base64 32" in str(caught.value)

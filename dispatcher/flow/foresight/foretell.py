@@ -10,7 +10,7 @@ from typing import Any
 from dispatcher.domain.audience import Question, Recipient, resolve
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
 from dispatcher.domain.delivery import Reason
-from dispatcher.domain.event import NewEvent
+from dispatcher.domain.event import NewEvent, Selection
 from dispatcher.domain.expiry import expires_at
 from dispatcher.domain.fields import filled, known, parse_fields
 from dispatcher.domain.instance import Instance
@@ -68,17 +68,14 @@ class Foretell:
     def instances(self, event: NewEvent, facts: Mapping[str, Any]) -> Sequence[Instance]:
         """The instances that an event is about, as its expansion finds them."""
         selection = event.selection
-        if selection.kind == "instances":
-            found = [self._recipients.get(name) for name in dict.fromkeys(selection.values)]
-            return [one for one in found if one is not None]
-        if selection.kind == "region":
-            everybody = self._recipients.by_region(selection.values[0])
-        elif selection.kind == "thread":
+        if selection.kind == "thread":
             told = self._world.told(event.thread or "", self._spec(event).audience.told)
-            everybody = [one for one in map(self._recipients.get, told) if one is not None]
-        else:
-            everybody = self._recipients.all()
-        return [one for one in everybody if one.id in facts] if facts else everybody
+            there = (*told, *self._world.shown(event.thread or ""))
+            selection = Selection("instances", there)
+        everybody = self._recipients.selected(selection)
+        if not facts or event.selection.kind == "instances":
+            return everybody
+        return [one for one in everybody if one.id in facts]
 
     def rows(self, telling: Telling) -> Iterator[Row]:
         """A row for each instance; whoever is mailed counts as told from then on."""
@@ -192,6 +189,8 @@ class Foretell:
         people: tuple[Recipient, ...] = (),
     ) -> Row:
         event = telling.event
+        if _unmailed(channels):
+            self._world.show(event.thread, instance.id)
         return Row(
             at=telling.at.astimezone(zone_of(instance.time_zone)),
             instance=instance.id,

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from dispatcher.domain.address import folded
 from dispatcher.domain.audience import Recipient
-from dispatcher.domain.event import NewEvent
+from dispatcher.domain.event import Heard, NewEvent
 from dispatcher.domain.incident import Obligation, Statement
-from dispatcher.domain.plan import Plan
+from dispatcher.domain.plan import Plan, PlanKey
 from dispatcher.flow.incidents import Accounts
 
 
@@ -30,15 +30,19 @@ class Start:
     Attributes:
         said: What was said of incidents, by their keys.
         told: Who was sent mail of a thread, by the thread.
+        shown: The instances that there is a notice of, by the thread.
         opted_out: Folded addresses and the types that each wants no more mail of.
         known: The sources and ids of events that were accepted before.
+        heard: What was said of plans that there were not, as far as events may begin them.
     """
 
     plans: Sequence[Plan] = ()
     said: Mapping[str, Sequence[Statement]] = field(default_factory=dict)
     told: Mapping[str, Sequence[Told]] = field(default_factory=dict)
+    shown: Mapping[str, Sequence[str]] = field(default_factory=dict)
     opted_out: frozenset[tuple[str, str]] = frozenset()
     known: frozenset[tuple[str, str]] = frozenset()
+    heard: Mapping[PlanKey, Sequence[Heard]] = field(default_factory=dict)
 
 
 class Imagined:
@@ -50,6 +54,7 @@ class Imagined:
         said = {key: list(found.values()) for key, found in self._said.items() if found}
         self._accounts = {key: accounts.account(found) for key, found in said.items()}
         self._told = {thread: list(told) for thread, told in start.told.items()}
+        self._shown = {thread: dict.fromkeys(names) for thread, names in start.shown.items()}
         self._opted_out = start.opted_out
 
     def enter(self, event: NewEvent, id_: str, at: datetime) -> str:
@@ -90,6 +95,15 @@ class Imagined:
             if one.type in types:
                 found.setdefault(one.instance, {}).setdefault(folded(one.recipient.address), one.recipient)
         return {instance: list(people.values()) for instance, people in found.items()}
+
+    def show(self, thread: str | None, instance: str) -> None:
+        """Remember that an event of a thread is shown at an instance."""
+        if thread:
+            self._shown.setdefault(thread, {})[instance] = None
+
+    def shown(self, thread: str) -> Sequence[str]:
+        """The instances at which something of a thread is shown."""
+        return list(self._shown.get(thread, ()))
 
     def opted_out(self, address: str, type_: str) -> bool:
         """Whether somebody wants no more mail of an optional type."""

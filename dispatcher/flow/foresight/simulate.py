@@ -9,11 +9,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
-from dispatcher.domain.event import NewEvent
+from dispatcher.domain.event import Heard, NewEvent
 from dispatcher.domain.incident import Obligation
 from dispatcher.domain.plan import Advance, Plan, PlanKey, PlannedStep, StepStatus
+from dispatcher.domain.planning import anchor_of
 from dispatcher.errors import EventInvalid
 from dispatcher.flow.advance import Advancer
 from dispatcher.flow.check import Submission
@@ -47,6 +48,8 @@ class Simulation:
         self._number = 0
         self._owed: set[Obligation] = set()
         self._undated: set[str] = set()
+        self._period = Period(date.min, date.max)
+        self._early = {key: list(heard) for key, heard in start.heard.items()}
         self.plans: dict[PlanKey, Plan] = {}
         self.refused: list[Row] = []
         self.warnings: dict[str, list[str]] = {}
@@ -57,6 +60,7 @@ class Simulation:
         """Play the events and all that follows, and give the rows of a period in the order of time."""
         for happening in happenings:
             self._push(happening.at, _EVENT, happening)
+        self._period = period
         self._expect_obligations()
         rows = [row for row in self._play(period.ends) if view.shows(row) and self._within(row, period)]
         rows += [row for row in unsent(self._rules, self.plans.values(), period) if view.shows(row)]
@@ -104,13 +108,18 @@ class Simulation:
             event = self._rules.check(submission, at)
             keys = self._advancer.keys(event)
             plans = {key: self.plans[key] for key in keys if key in self.plans}
-            advance = self._advancer.advance(event, name_of(submission), plans, at)
+            advance = self._advancer.advance(event, name_of(submission), plans, at, self._early)
         except EventInvalid as error:
             yield from self._refused(submission, at, " ".join(map(str, error.problems)))
             return
         self._seen[name] = submission.fingerprint
         for plan in advance.plans:
             self._keep(plan)
+        heard = Heard(
+            name_of(submission), event.effective_type, event.selection, event.fields, event.time, at
+        )
+        for key in advance.unplanned:
+            self._early.setdefault(key, []).append(heard)
         for one in (*event.warnings, *advance.warnings):
             self.warnings.setdefault(one, []).append(submission.id)
         incident = self._world.enter(event, name_of(submission), at)
@@ -120,7 +129,7 @@ class Simulation:
             yield from self._foretell.release(at)
 
     def _telling(self, event: NewEvent, at: datetime, advance: Advance, incident: str) -> Telling:
-        facts = {move.plan.instance: move.facts for move in advance.moves}
+        facts = advance.facts_of(f"{event.source} {event.external_id}")
         said = f"event {event.external_id} of {event.source}"
         cadence, step, subject = "", "", incident
         for key, one in self._rules.catalogue.cadences.items():
@@ -182,7 +191,7 @@ class Simulation:
             at=step.due_at,
             facts={},
             record_only=event.record_only,
-            reason=at_anchor(cadence, step.key, plan.anchor, zone),
+            reason=at_anchor(cadence, step.key, anchor_of(plan, cadence), zone),
             cadence=key.cadence,
             subject=key.subject,
             step=step.key,
@@ -196,10 +205,17 @@ class Simulation:
         for one in self._world.obligations():
             if one.owed and one not in self._owed:
                 self._owed.add(one)
-                self._push(one.due_at.astimezone(UTC), _EVENT, one)
+                # What was late before the period is told when that begins, if it is owed by then.
+                self._push(max(one.due_at.astimezone(UTC), self._begins(one.incident)), _EVENT, one)
+
+    def _begins(self, incident: str) -> datetime:
+        found = map(self._rules.recipients.get, self._world.affected(incident))
+        zones = {one.time_zone for one in found if one}
+        return min(map(self._period.beginning, zones), default=self._period.begins)
 
     def _remind(self, obligation: Obligation) -> Iterator[Row]:
         """The owners have a duty that is late now, if it still is one."""
         if obligation not in set(self._world.obligations()):
             return
-        yield from owed(self._rules, obligation, self._world.affected(obligation.incident))
+        affected = self._world.affected(obligation.incident)
+        yield from owed(self._rules, obligation, affected, self._period)

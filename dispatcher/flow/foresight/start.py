@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from dispatcher.domain.audience import Recipient
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.incident import Statement
-from dispatcher.domain.plan import ENDED, Plan
+from dispatcher.domain.plan import ENDED, Plan, PlanKey
 from dispatcher.domain.planning import digest, place_of, replanned
+from dispatcher.errors import EventInvalid
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.check import Check, Submission
 from dispatcher.flow.foresight.imagined import Start, Told
@@ -35,6 +37,7 @@ async def start_of(ledger: Ledger, rules: Rules, events: Sequence[Submission], n
     """
     threads = {event.thread for event in events if event.thread}
     told = {thread: await _told(ledger, thread, rules.catalogue) for thread in sorted(threads)}
+    shown = {thread: sorted(await ledger.notices.instances_in(thread)) for thread in sorted(threads)}
     incidents = {one.key for one in await ledger.incidents.open()}
     incidents |= {one.incident for one in await ledger.obligations.owed()} | threads
     said: dict[str, Sequence[Statement]] = {}
@@ -49,9 +52,21 @@ async def start_of(ledger: Ledger, rules: Rules, events: Sequence[Submission], n
         plans=[_current(plan, rules, now) for plan in await _plans(ledger)],
         said=said,
         told=told,
+        shown=shown,
         opted_out=frozenset(await ledger.suppressions.standing()),
         known=frozenset(known),
+        heard=await ledger.plans.heard(_begun(rules, events, now)),
     )
+
+
+def _begun(rules: Rules, events: Sequence[Submission], now: datetime) -> set[PlanKey]:
+    """The plans that events may begin."""
+    found: set[PlanKey] = set()
+    for event in events:
+        with suppress(EventInvalid):  # the simulation itself says so
+            checked = rules.check(event, event.time or now)
+            found.update(rules.check.advancer.begins(checked))
+    return found
 
 
 async def _plans(ledger: Ledger) -> list[Plan]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -28,6 +29,8 @@ text{font:13px system-ui,-apple-system,'Segoe UI',sans-serif;fill:#242424}
 .grid{stroke:#383838}.lane{stroke:#616161}.anchor{stroke:#62abf5}.date{fill:#62abf5}.mark{stroke:#f5f5f5}.hollow{fill:#1f1f1f}
 .pale{stroke:#8a8a8a}.bad{stroke:#f1707b}}
 """
+#: What XML 1.0 cannot say, not even escaped.
+_NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PALE = frozenset({Fate.SKIPPED, Fate.REFUSED, *ASIDE})
 _LEGEND = (
     (Fate.WOULD_SEND, "mail"),
@@ -88,7 +91,7 @@ def _head(rows: Sequence[Row], axis: _Axis, height: int, catalogue: Catalogue) -
         f'height="{height}" role="img" aria-labelledby="title description">'
     )
     yield f'<title id="title">What lies ahead, {span}</title>'
-    yield f'<desc id="description">{escape(summary(rows))}; about {escape(named(names))}.</desc>'
+    yield f'<desc id="description">{_said(summary(rows))}; about {_said(named(names))}.</desc>'
     yield f"<style>{_STYLE}{_colours(catalogue)}</style>"
     yield f'<rect class="page" width="{_WIDTH}" height="{height}"/>'
     yield _text(24, 36, "What lies ahead", "title")
@@ -134,7 +137,7 @@ def _firsts(axis: _Axis, days: int) -> Iterator[datetime]:
 
 def _lane(key: tuple[str, str], rows: Sequence[Row], plan: Plan | None, axis: _Axis, y: int) -> Iterator[str]:
     subject, instance = key
-    yield f"<g><title>{escape(f'{subject} at {instance}')}</title>"
+    yield f"<g><title>{_said(f'{subject} at {instance}')}</title>"
     yield _text(24, y + 1, _cut(instance or "–"), "")
     yield _text(24, y + 16, _cut(subject), "soft small")
     yield f'<line class="lane" x1="{_LEFT}" y1="{y}" x2="{_WIDTH - _RIGHT}" y2="{y}"/>'
@@ -171,8 +174,8 @@ def _date(plan: Plan, row: Row, axis: _Axis, y: int) -> Iterator[str]:
 
 
 def _mark(row: Row, x: float, y: float) -> str:
-    words = escape(f"{row.at:%Y-%m-%d %H:%M} {row.type} {row.status.value}: {row.reason}")
-    people = f" – to {escape(named(row.to))}" if row.to else ""
+    words = _said(f"{row.at:%Y-%m-%d %H:%M} {row.type} {row.status.value}: {row.reason}")
+    people = f" – to {_said(named(row.to))}" if row.to else ""
     return f"<g><title>{words}{people}</title>{_shape(row, x, y)}</g>"
 
 
@@ -211,9 +214,13 @@ def _foot(y: int, more: int) -> Iterator[str]:
         yield _text(_WIDTH - _RIGHT, y + 32, f"and {more} more lines that are not drawn", "soft", end=True)
 
 
+def _said(words: str) -> str:
+    return escape(_NO_XML.sub("\ufffd", words))
+
+
 def _text(x: float, y: float, words: str, style: str, *, middle: bool = False, end: bool = False) -> str:
     anchor = ' text-anchor="middle"' if middle else ' text-anchor="end"' if end else ""
-    return f'<text x="{x}" y="{y}" class="{style}"{anchor}>{escape(words)}</text>'
+    return f'<text x="{x}" y="{y}" class="{style}"{anchor}>{_said(words)}</text>'
 
 
 def _cut(words: str) -> str:

@@ -41,6 +41,8 @@ def summary(rows: Sequence[Row]) -> str:
     """How many of what."""
     mails = sum(len(row.to) for row in rows if row.status is Fate.WOULD_SEND)
     parts = [f"{mails} {'mail' if mails == 1 else 'mails'}"]
+    if shown := sum(row.status is Fate.WOULD_SEND and not row.to for row in rows):
+        parts.append(f"{shown} shown without mail")
     for fate in Fate:
         count = sum(row.status is fate for row in rows)
         if count and fate is not Fate.WOULD_SEND:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from dispatcher.domain.incident import Obligation
+from dispatcher.domain.moment import by_clock
 from dispatcher.domain.plan import Plan, PlannedStep, StepStatus
 from dispatcher.flow.check import Submission
 from dispatcher.flow.foresight.outlook import Fate, Period, Row, zone_of
 from dispatcher.flow.foresight.rules import Rules
-from dispatcher.flow.foresight.wording import date_of
 
 _SETTLED = {
     StepStatus.SKIPPED: Fate.SKIPPED,
@@ -46,29 +46,34 @@ def refused(rules: Rules, submission: Submission, at: datetime, why: str) -> Ite
 
 
 def unsent(rules: Rules, plans: Iterable[Plan], period: Period) -> Iterator[Row]:
-    """The steps that plans do not tell, by their day or by the moment at which that was settled."""
+    """The steps that plans do not tell, by their day; skipped ones also by the moment at which they were."""
     for plan in plans:
         zone = _zone(rules, plan.key.instance)
         for step in plan.steps:
-            moments = (step.due_at, step.settled_at or step.due_at)
+            moments = [step.due_at]
+            if step.status is StepStatus.SKIPPED and step.settled_at:
+                moments.append(step.settled_at)
             if step.status in _SETTLED and any(period.covers(moment, zone) for moment in moments):
                 yield _unsent(rules, plan, step, zone)
 
 
-def owed(rules: Rules, obligation: Obligation, instances: Iterable[str]) -> Iterator[Row]:
-    """What is late from this moment on, for each instance of its incident; the owners are reminded."""
+def owed(rules: Rules, obligation: Obligation, instances: Iterable[str], period: Period) -> Iterator[Row]:
+    """What is late from this moment on, for each instance of its incident; the owners are reminded.
+
+    What was late before the period stands where that begins.
+    """
     owners = tuple(owner.address for owner in rules.catalogue.owners)
     for name in instances:
         zone = _zone(rules, name)
         yield Row(
-            at=obligation.due_at.astimezone(zone_of(zone)),
+            at=max(obligation.due_at, period.beginning(zone)).astimezone(zone_of(zone)),
             instance=name,
             type=obligation.owes,
             step=obligation.step,
             channels=("mail",) if owners else (),
             to=owners,
             status=Fate.OWED,
-            reason=f"it must be sent by {date_of(obligation.due_at, zone)} for {obligation.incident}",
+            reason=f"it must be sent by {by_clock(zone, obligation.due_at)} for {obligation.incident}",
             cadence=obligation.cadence,
             subject=obligation.incident,
             why=dict.fromkeys(owners, ("owners catalogue.yaml",)),

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from dispatcher.domain.cadence import Cadence, parse_offset
-from dispatcher.flow.foresight.outlook import zone_of
+from dispatcher.domain.moment import by_clock
 
 
-def date_of(moment: datetime, zone: str) -> str:
-    """A moment as the clock in an IANA zone shows it, with the offset: ``2027-04-05 21:00 +02:00``."""
-    there = moment.astimezone(zone_of(zone))
-    day, offset = f"{there:%Y-%m-%d %H:%M}", there.isoformat()[-6:]
-    return f"{day} {offset}"
-
-
-def at_anchor(cadence: Cadence, step: str, anchor: datetime, zone: str) -> str:
-    """How far a step is from its anchor: ``30 days before 2027-04-05 21:00 +02:00``."""
+def at_anchor(cadence: Cadence, step: str, anchor: datetime | date, zone: str) -> str:
+    """How far a step is from its anchor: ``30 days before 2027-04-05 21:00 +02:00``, or before a day."""
+    told = by_clock(zone, anchor) if isinstance(anchor, datetime) else anchor.isoformat()
     text = cadence.steps[step].at
     if text is None:
-        return f"follows {date_of(anchor, zone)}"
+        return f"follows {told}"
     offset = parse_offset(text)
     for number, unit in (
         (offset.days, "day"),
@@ -28,5 +22,5 @@ def at_anchor(cadence: Cadence, step: str, anchor: datetime, zone: str) -> str:
     ):
         if number:
             side = "before" if number < 0 else "after"
-            return f"{abs(number)} {unit}{'' if abs(number) == 1 else 's'} {side} {date_of(anchor, zone)}"
-    return f"the day of {date_of(anchor, zone)}"
+            return f"{abs(number)} {unit}{'' if abs(number) == 1 else 's'} {side} {told}"
+    return f"the day of {told}"

@@ -100,7 +100,7 @@ def test_an_instance_without_a_region_works_from_nine_to_five() -> None:
     assert found.holidays == ()
 
 
-@pytest.mark.parametrize("name", ["ZZ", "DE-XX", "ECB-DE", ""])
+@pytest.mark.parametrize("name", ["ZZ", "DE-XX", "ECB-DE", "", "JAN", "MON", "BANK", "JAN-DE"])
 def test_a_calendar_that_there_is_not(name: str) -> None:
     """Its name is refused, with how to write one."""
     with pytest.raises(ValueError, match="write one like JP, DE-BY or ECB"):

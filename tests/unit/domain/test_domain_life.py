@@ -61,7 +61,7 @@ TURNS: dict[str, dict[Turn, str]] = {
     },
     "approved": {
         "scheduled": "! it is scheduled already; send update-rescheduled",
-        "approved": "! is approved already, for 2027-03-06T21:00Z",
+        "approved": "! is approved already, for 2027-03-06 21:00 +00:00",
         "rescheduled": "scheduled",
         "in-progress": "in-progress",
         "succeeded": "succeeded",
@@ -80,12 +80,12 @@ TURNS: dict[str, dict[Turn, str]] = {
         "compatibility": "in-progress",
     },
     "succeeded": {
-        "scheduled": "! is succeeded: it is done; give another update",
-        **{turn: "! is succeeded: nothing is done to it any more" for turn in TYPES if turn != "scheduled"},
+        "scheduled": "! is done already; give another update",
+        **{turn: "! is done: nothing moves it any more" for turn in TYPES if turn != "scheduled"},
     },
     "cancelled": {
         "scheduled": "scheduled",
-        **{turn: "! is cancelled: nothing is done to it any more" for turn in TYPES if turn != "scheduled"},
+        **{turn: "! is cancelled: nothing moves it any more" for turn in TYPES if turn != "scheduled"},
     },
 }
 #: What each turn needs to say, at the least.
@@ -131,10 +131,10 @@ def test_the_first_word_makes_the_plan() -> None:
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        ({"offered_dates": [SECOND]}, "scheduled_at 2027-03-06T21:00Z is not among offered_dates"),
+        ({"offered_dates": [SECOND]}, "scheduled_at 2027-03-06 21:00 +00:00 is not among offered_dates"),
         (
             {"offered_dates": [FIRST, SECOND], "alternate_at": THIRD},
-            "alternate_at 2027-04-03T21:00Z is not among the dates that are offered; choose one of 2027",
+            "alternate_at 2027-04-03 21:00 +00:00 is not among the dates that are offered; choose one of",
         ),
         ({"offered_dates": [FIRST, SECOND], "alternate_at": FIRST}, "alternate_at is the date itself"),
     ],
@@ -160,7 +160,7 @@ def test_dates_are_compared_as_moments() -> None:
 
 def test_an_approval_of_another_date_is_refused() -> None:
     """Who approves a date that holds no more is told which one does."""
-    assert "is planned for 2027-03-06T21:00Z, not for 2027-03-13T21:00Z" in refused(
+    assert "is planned for 2027-03-06 21:00 +00:00, not for 2027-03-13 21:00 +00:00" in refused(
         life(), "approved", scheduled_at=SECOND
     )
     assert life().hear("approved", scheduled_at=FIRST).plan.state is PlanState.APPROVED
@@ -202,7 +202,10 @@ def test_a_reschedule_voids_what_waits_and_plans_the_rest() -> None:
     old = [step for step in taken.plan.steps if step.revision == 1]
     new = [step for step in taken.plan.steps if step.revision == 2]
     assert [step.status.value for step in old] == ["skipped"] + ["superseded"] * 4
-    assert old[1].reason == "the date moved from 2027-03-06T21:00Z to 2027-04-03T21:00Z by event evt_2"
+    assert (
+        old[1].reason
+        == "the date moved from 2027-03-06 21:00 +00:00 to 2027-04-03 21:00 +00:00 by event evt_2"
+    )
     assert old[1].settled_at == one.now
     assert [(step.key, step.status.value, f"{step.due_at:%m-%d %H:%M}") for step in new] == [
         ("reminder-90", "pending", "01-03 09:00"),
@@ -254,7 +257,8 @@ def test_a_date_that_is_not_offered_is_refused(said: dict[str, Any]) -> None:
     reason = refused(life(), "rescheduled", scheduled_at=FIRST + timedelta(days=1), **said)
 
     assert (
-        "2027-03-07T21:00Z is not among the dates that are offered; choose one of 2027-03-06T21:00" in reason
+        "2027-03-07 21:00 +00:00 is not among the dates that are offered; choose one of 2027-03-06T21:00"
+        in reason
     )
     assert "or give rescheduled_by: vendor" in reason
 
@@ -290,6 +294,27 @@ def test_an_alternate_that_cannot_be_is_refused(alternate: datetime, reason: str
     assert reason in refused(life(), "rescheduled", **said)
 
 
+def test_the_alternate_is_never_the_date_itself() -> None:
+    """Whoever says so, and whether or not dates are offered."""
+    both: dict[str, Any] = {"scheduled_at": THIRD, "alternate_at": THIRD}
+
+    for one in (life(), life(offered_dates=None)):
+        assert "is the date itself" in refused(one, "rescheduled", **both, rescheduled_by="vendor")
+    assert "is the date itself" in refused(Life(now=NOW), "rescheduled", **both)
+    assert "is the date itself" in refused(Life(now=NOW), "scheduled", **both, version="10.0")
+
+
+def test_an_alternate_before_the_date_is_a_warning() -> None:
+    """It is taken, since the date may be given up early; who says it is told that it may be too late."""
+    told = "has an alternate_at, 2027-03-13 21:00 +00:00, that lies before the date: once the date is missed"
+    both: dict[str, Any] = {"scheduled_at": THIRD, "alternate_at": SECOND}
+
+    assert life().hear("rescheduled", **both, rescheduled_by="admin").warnings[0].startswith(told)
+    assert life().hear("rescheduled", **both, rescheduled_by="vendor").warnings[0].startswith(told)
+    assert Life(now=NOW).hear("scheduled", **both, version="10.0").warnings[0].startswith(told)
+    assert life().hear("rescheduled", scheduled_at=SECOND, alternate_at=THIRD).warnings == ()
+
+
 def test_an_alternate_that_is_left_out_is_none() -> None:
     """A reschedule says both dates anew; the alternate of the old date might be the new date itself."""
     plan = life().hear("rescheduled", scheduled_at=SECOND).plan
@@ -302,10 +327,18 @@ def test_the_same_date_is_refused_and_another_alternate_is_not() -> None:
     """Nothing to say is refused; another alternate keeps what was told of the date."""
     one = life()
 
-    assert "is planned for 2027-03-06T21:00Z already" in refused(
+    assert "is planned for 2027-03-06 21:00 +00:00 already" in refused(
         one, "rescheduled", scheduled_at=FIRST, alternate_at=SECOND
     )
-    assert one.hear("rescheduled", scheduled_at=FIRST, alternate_at=THIRD).plan.alternate_at == THIRD
+    steps = one.hear("rescheduled", scheduled_at=FIRST, alternate_at=THIRD).plan.steps
+    assert one.plan.alternate_at == THIRD
+    assert {step.reason for step in steps if step.status is StepStatus.SUPERSEDED} == {
+        "the alternate date moved from 2027-03-13 21:00 +00:00 to 2027-04-03 21:00 +00:00 by event evt_3"
+    }
+    steps = one.hear("rescheduled", scheduled_at=FIRST).plan.steps
+    assert "the alternate date was dropped by event evt_4" in {step.reason for step in steps}
+    steps = one.hear("rescheduled", scheduled_at=FIRST, alternate_at=SECOND).plan.steps
+    assert "there is an alternate date now, by event evt_5" in {step.reason for step in steps}
 
 
 def test_what_was_told_of_a_date_is_not_told_again() -> None:
@@ -323,7 +356,7 @@ def test_what_was_told_of_a_date_is_not_told_again() -> None:
     taken = one.hear("rescheduled", scheduled_at=FIRST, alternate_at=THIRD)
 
     assert one.steps() == {"reminder-0": utc("2027-03-06 09:00")}
-    assert "previous_at" not in moved(taken).facts
+    assert moved(taken).facts["previous_at"] == FIRST.isoformat(), "its mail says that the date stays"
 
 
 def test_a_link_is_an_admin_s_whatever_else_is_said() -> None:
@@ -357,7 +390,7 @@ def test_a_late_word_on_the_date_changes_nothing() -> None:
 
         assert taken.plan == before
         assert taken.move is None
-        assert taken.record_only == "overtaken by what was said of its date at 2027-01-01T08:30:00Z"
+        assert taken.record_only == "overtaken by what was said of its date at 2027-01-01 08:30 +00:00"
 
 
 # -- out of order -------------------------------------------------------------------------------------
@@ -489,12 +522,31 @@ def test_a_fallback_takes_the_alternate_date(state: str, after: str) -> None:
     assert "has no alternate date to fall back to" in refused(one, "fallback")
 
 
+def test_an_approval_of_a_date_that_has_passed_is_a_warning() -> None:
+    """It is late, or the date was missed; upstream decides what follows."""
+    one = life()
+    one.now = FIRST + timedelta(hours=2)
+    taken = one.hear("approved")
+
+    assert taken.plan.state is PlanState.APPROVED
+    assert taken.warnings == ("is approved for a date that has passed, 2027-03-06 21:00 +00:00",)
+
+
+@pytest.mark.parametrize("state", ["approved", "in-progress"])
+def test_a_fallback_to_a_date_that_nobody_approved_needs_approval(state: str) -> None:
+    """The alternate date was approved with the date; any other is the vendor's."""
+    assert life(state).hear("fallback", scheduled_at=SECOND).plan.state is PlanState.APPROVED
+    one = life(state)
+    assert one.hear("fallback", scheduled_at=THIRD).plan.state is PlanState.SCHEDULED
+    assert "nothing is applied before it is approved" in one.hear("in-progress").warnings[0]
+
+
 def test_a_fallback_may_name_its_date() -> None:
     """The event's own date counts more; one that has passed is a warning, the same one is refused."""
     assert life().hear("fallback", scheduled_at=THIRD).plan.anchor == THIRD
-    assert "is planned for 2027-03-06T21:00Z already" in refused(life(), "fallback", scheduled_at=FIRST)
+    assert "is planned for 2027-03-06 21:00 +00:00 already" in refused(life(), "fallback", scheduled_at=FIRST)
     assert life().hear("fallback", scheduled_at=NOW - timedelta(days=1)).warnings == (
-        "the date it falls back to, 2026-12-31T08:00Z, has passed",
+        "the date it falls back to, 2026-12-31 08:00 +00:00, has passed",
     )
 
 
@@ -507,6 +559,33 @@ def test_an_end_leaves_nothing_pending(turn: Turn, reason: str) -> None:
 
     assert one.steps() == {}
     assert {step.reason for step in taken.plan.steps if step.status is StepStatus.CANCELLED} == {reason}
+
+
+@pytest.mark.parametrize("time", [None, NOW, NOW + timedelta(hours=1)])
+def test_the_announcement_that_is_waited_for_fills_in_the_rest_whatever_its_time(
+    time: datetime | None,
+) -> None:
+    """Upstream may give no times, or one time for both; a second announcement is refused as ever."""
+    one = Life(now=NOW)
+    one.hear("rescheduled", scheduled_at=SECOND, rescheduled_by="vendor", time=NOW)
+    one.now += timedelta(hours=1)
+
+    taken = one.hear("scheduled", scheduled_at=FIRST, version="10.0", offered_dates=OFFERED, time=time)
+
+    assert taken.record_only.startswith("overtaken by")
+    assert (taken.plan.anchor, taken.plan.facts["version"]) == (SECOND, "10.0")
+    assert "is scheduled already" in refused(one, "scheduled", scheduled_at=FIRST, version="10.0")
+
+
+def test_an_announcement_that_comes_after_the_end_is_only_recorded() -> None:
+    """What began with a reschedule and is done needs no announcement any more."""
+    one = Life(now=NOW)
+    one.hear("rescheduled", scheduled_at=SECOND, rescheduled_by="vendor")
+    one.hear("succeeded")
+
+    taken = one.hear("scheduled", scheduled_at=FIRST, version="10.0")
+
+    assert (taken.plan.state, taken.record_only[:9]) == (PlanState.SUCCEEDED, "overtaken")
 
 
 def test_an_end_without_a_start_is_a_warning() -> None:
@@ -566,6 +645,22 @@ def test_a_series_without_a_turn_that_moves_it_is_moved_by_another_announcement(
 
     late = one.hear("scheduled", release_date="2027-05-06", time=NOW - timedelta(days=1), **said)
     assert (late.plan, late.record_only[:9]) == (moved, "overtaken")
+
+
+def test_dates_are_told_as_they_are_there() -> None:
+    """A whole day is a day, a moment is by the clock of the instance, whatever zone the event wrote it in."""
+    one = Life(now=NOW, key="launch-readiness", place=place("Europe/Berlin"))
+    said: dict[str, Any] = {"type_": "launch-readiness", "release": "Wave 1", "body": "Soon."}
+    one.hear("scheduled", release_date="2027-12-01", **said)
+    one.hear("scheduled", release_date="2028-11-20", **said)
+    days = {step.reason for step in one.plan.steps if step.status is StepStatus.SUPERSEDED}
+
+    assert days == {"the date moved from 2027-12-01 to 2028-11-20 by event evt_2"}
+    there = Life(now=NOW, place=place("Europe/Berlin"))
+    there.begin(FIRST)
+    assert "is planned for 2027-03-06 22:00 +01:00 already" in refused(
+        there, "rescheduled", scheduled_at=FIRST
+    )
 
 
 def test_a_turn_that_says_no_date_is_refused() -> None:

@@ -9,7 +9,14 @@ from lint_root import small_root
 from dispatcher.errors import Problem
 from dispatcher.files.catalogue_file import load_catalogue
 from dispatcher.files.source import parse
-from dispatcher.flow.lint_root import nobody_to_remind, plain_links, untranslated, without_opt_out
+from dispatcher.flow.lint_root import (
+    nobody_to_remind,
+    plain_links,
+    unplanned,
+    untranslated,
+    without_decisions,
+    without_opt_out,
+)
 from dispatcher.flow.places import Places
 from dispatcher.mail.extract import Message
 
@@ -91,6 +98,25 @@ def test_a_needle_is_looked_for_in_the_type_s_own_template_first(root: Path) -> 
     assert places.of(("https://support.fabrikam.example/",), "awareness", path).startswith("catalogue.yaml:")
     assert places.of(("nowhere at all",), "awareness", path) == places.of((), "awareness", path)
     assert places.of(("#ABC",), "awareness", path) == places.of((), "awareness", path)
+
+
+def test_decisions_without_a_public_address_are_told() -> None:
+    """Without an address for the link, no admin can approve a date or choose another from a mail."""
+    (found,) = without_decisions(shipped(), None)
+
+    assert found.where == "DISPATCHER_PUBLIC_URL"
+    assert "no admin can decide about major-update" in found.what
+    assert not list(without_decisions(shipped(), "https://notices.example"))
+
+
+def test_a_type_of_dates_that_no_cadence_tells_is_told() -> None:
+    """A catalogue of before there were cadences makes no plans, and says so."""
+    old = shipped().model_copy(update={"cadences": {}})
+    (found,) = unplanned(old)
+
+    assert "update-scheduled" in found.what
+    assert "nobody is reminded" in found.what
+    assert not list(unplanned(shipped()))
 
 
 def test_somebody_must_hear_of_what_is_overdue() -> None:

@@ -56,6 +56,23 @@ def test_a_bad_mail_is_told_with_place_and_remedy(root: Path, file: Path) -> Non
     assert told(report) == file.with_suffix(".txt").read_text(encoding="utf-8")
 
 
+def test_a_borrowed_template_asks_for_its_fields(root: Path) -> None:
+    """Whoever names another type's template wrote none: the fields that it needs are told, all at once."""
+    catalogue = root / "catalogue.yaml"
+    text = catalogue.read_text(encoding="utf-8")
+    [shown] = re.findall(r"(?ms)^  general-awareness:\n.*?(?=^  [a-z-]+:$|\Z)", text)
+    lacking = re.sub(r"(?m)^      (act_by|more_url): .*\n", "", shown).replace("general-awareness", "own")
+    catalogue.write_text(text.replace(shown, shown + lacking), encoding="utf-8")
+
+    problems = looked_at(root, "own").problems
+
+    assert [(one.key, one.what) for one in problems] == [
+        ("types.own", "has not every field that its template awareness needs: act_by is missing")
+    ]
+    assert problems[0].where.startswith("catalogue.yaml:")
+    assert problems[0].fix == "give it that, as general-awareness has it, or a template of its own"
+
+
 def test_there_are_bad_mails() -> None:
     """The test above has something to read."""
     assert len(BAD) >= 14

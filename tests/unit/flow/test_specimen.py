@@ -44,6 +44,13 @@ def test_a_specimen_has_all_that_a_mail_has(key: str) -> None:
     assert bool(message["References"]) == bool(message["In-Reply-To"]) == bool(spec.audience.told)
 
 
+def test_what_goes_to_our_own_people_is_read_by_one_of_them() -> None:
+    """The footer gives the reason that its real readers have; others are shown as admins read them."""
+    assert "You are a system admin" not in specimen("obligation-overdue").text
+    assert "told in time" in " ".join(specimen("obligation-overdue").text.split())
+    assert "You are a system admin" in specimen("update-scheduled").text
+
+
 def test_a_cancelled_specimen_strikes_its_window_off() -> None:
     """What a cancel brings can be looked at before one is sent."""
     [file] = parsed(specimen("planned-maintenance", cancelled=True)).iter_attachments()

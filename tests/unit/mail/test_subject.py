@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dispatcher.domain.catalogue import Banner, Calendar, CommunicationType, Palette
+from dispatcher.domain.catalogue import Banner, Calendar, CommunicationType, MailWhen, Palette
 from dispatcher.domain.house import Sender, Service
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.window import Window
@@ -50,7 +50,7 @@ def view_of(text: str, names: tuple[str | None, ...] = ("Contoso",), **fields: A
 def test_placeholders_are_filled_by_kind() -> None:
     """Moments are short and local, choices are their labels, instance and service are known."""
     view = view_of(
-        "{status} {start} {day} {instance} {service} {what}",
+        "{status} {start} {day} {instance} {service}",
         start=datetime(2027, 3, 6, 21, tzinfo=UTC),
         day=date(2027, 3, 7),
         status="done",
@@ -74,6 +74,19 @@ def test_a_window_that_moved_or_is_off_has_its_own_subject() -> None:
     assert [said(view, calendar) for view in (plain, moved, off)] == ["Work", "Now:", "Off:"]
     bare = Calendar(start="start", end="start", cancelled="status")
     assert [said(view, bare) for view in (plain, moved, off)] == ["Work"] * 3
+
+
+def test_what_is_not_mailed_yet_has_no_subject_of_a_mail() -> None:
+    """The subject of the mail says that it is over; the notice of an open one must not."""
+    view = view_of("{what} is over: {instance}", what="Trouble")
+    open_ = replace(
+        view, type=view.type.model_copy(update={"mail_when": MailWhen(field="day", otherwise="Later.")})
+    )
+
+    assert subject(open_, TEXTS) == "T: Contoso"
+    assert subject(replace(open_, fields={**open_.fields, "day": date(2027, 3, 1)}), TEXTS) == (
+        "Trouble is over: Contoso"
+    )
 
 
 def test_an_instance_without_a_name_is_called_by_its_id() -> None:

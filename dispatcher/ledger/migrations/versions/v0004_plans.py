@@ -14,6 +14,7 @@ depends_on = None
 
 _SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _KEY = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_OPEN = "state NOT IN ('succeeded', 'cancelled')"
 _NEW = (
     "webhooks",
     "obligations",
@@ -21,6 +22,7 @@ _NEW = (
     "incident_statements",
     "incidents",
     "notices",
+    "unplanned",
     "plan_moves",
     "plan_steps",
     "plans",
@@ -66,7 +68,8 @@ def _plans() -> None:
         key=("id",),
     )
     _index("ix_plans_instance", "plans", ["instance", "id"])
-    _index("ix_plans_open", "plans", ["cadence", "cadence_digest"], "state NOT IN ('succeeded', 'cancelled')")
+    _index("ix_plans_open", "plans", ["cadence", "cadence_digest", "id"], _OPEN)
+    _index("ix_plans_warned", "plans", ["id"], f"{_OPEN} AND warnings != '[]'")
 
 
 def _steps() -> None:
@@ -111,6 +114,13 @@ def _moves() -> None:
         key=("id",),
     )
     _index("ix_plan_moves_plan", "plan_moves", ["plan", "id"])
+    _table(
+        "unplanned",
+        *(_text(name) for name in ("subject", "instance", "cadence")),
+        _text("event", type_=_KEY),
+        _reference("unplanned", "event", "events.id"),
+        key=("subject", "instance", "cadence", "event"),
+    )
 
 
 def _notices() -> None:
