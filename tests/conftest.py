@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
@@ -93,3 +94,12 @@ async def way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterator[Way
     """The way of an event, on each kind of database in turn."""
     async with open_way(ledger, clock, tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def _words_of_outages() -> Iterator[None]:
+    """Commands that run in this process silence them for as long as it lives."""
+    logger = logging.getLogger("dispatcher.queue.outage")
+    level = logger.level
+    yield
+    logger.setLevel(level)

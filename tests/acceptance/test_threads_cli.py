@@ -12,10 +12,16 @@ from program import UNMEASURED, dispatcher, staying
 from dispatcher.smtp.catcher import caught
 
 ADMIN = "admin@contoso.example"
+FIRST, SECOND = "2031-03-06T21:00Z", "2031-03-13T21:00Z"
+OFFERED = f"{FIRST},{SECOND}"
 #: What is sent, in order: type, thread, fields.
 SENT: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("update-scheduled", "", ("scheduled_at=2031-03-06T21:00Z",)),
-    ("update-rescheduled", "", ("scheduled_at=2031-03-13T21:00Z",)),
+    ("update-scheduled", "", (f"scheduled_at={FIRST}", f"alternate_at={SECOND}", f"offered_dates={OFFERED}")),
+    (
+        "update-rescheduled",
+        "",
+        (f"scheduled_at={SECOND}", f"alternate_at={FIRST}", f"offered_dates={OFFERED}"),
+    ),
     ("planned-maintenance", "CHG-1", ()),
     ("planned-maintenance", "CHG-1", ("cancelled=true",)),
     ("major-service-incident", "INC-1", ("summary=Sign-in fails",)),

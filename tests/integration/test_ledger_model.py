@@ -350,7 +350,7 @@ def postgres_database(url: str, clock: Clock) -> Callable[[], str]:
         ledger = await Ledger.open(url, clock=clock)
         async with ledger.database.write() as transaction:
             tables = "events, variants, deliveries, attempts, windows, suppressions"
-            await transaction.execute(text(f"TRUNCATE {tables}"))
+            await transaction.execute(text(f"TRUNCATE {tables} CASCADE"))
         await ledger.close()
 
     def fresh() -> str:
