@@ -27,7 +27,7 @@ from dispatcher.queue.lanes import queue_of
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),
-    # A socket that another file's test left behind may be collected while these wait; it is no fault of theirs.
+    # A socket that another test left behind may be collected while these wait; it is no fault of theirs.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
