@@ -19,7 +19,7 @@ A refusal says what is wrong, where, and what to do; `Problem` is one such sente
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,11 @@ class TemplateInvalid(InvalidInput):
 
 class EventInvalid(InvalidInput):
     """An event names an unknown type, instance or field, or a field's value is wrong."""
+
+    def of_batch(self, number: int) -> EventInvalid:
+        """The same, said of one event of several; `number` counts from 0."""
+        prefix = f"events[{number}]."
+        return EventInvalid([replace(one, where=f"{prefix}{one.where}") for one in self.problems])
 
 
 class EventConflict(DispatcherError, ValueError):  # noqa: N818

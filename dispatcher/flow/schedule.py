@@ -111,7 +111,7 @@ class Schedule:
                 try:
                     self._judge(due, now, page)
                 except Exception as error:  # noqa: BLE001 - one step must never stop the others
-                    self._complain(_name(due), due.step.type, error)
+                    self._complain(_name(due.key), due.step.type, error)
             if page.plans:
                 # Who changed one of them meanwhile has it looked at again in the next round.
                 await self._ledger.plans.replace(list(page.plans.values()))
@@ -182,7 +182,7 @@ class Schedule:
         """Write down with each step that could not be told why, for `plan show` and `status`."""
         noted: dict[str, Plan] = {}
         for due in found:
-            reason = self._untold.pop(_name(due), "")
+            reason = self._untold.pop(_name(due.key), "")
             if reason not in {"", due.step.reason}:
                 plan = noted.get(due.plan.id, due.plan)
                 steps = tuple(replace(one, reason=reason) if one == due.step else one for one in plan.steps)
@@ -193,19 +193,14 @@ class Schedule:
 
     async def _replan(self) -> None:
         """Make the pending steps of plans anew whose cadence has changed."""
-        after = ""
         while not self._stopping:
-            outdated = await self._ledger.plans.outdated(self._digests, REPLANNED, after)
+            # What comes back, another worker made from another catalogue: no tug of war.
+            outdated = await self._ledger.plans.outdated(self._digests, REPLANNED, but=self._replanned)
             if not outdated:
                 return
-            after = outdated[-1].id
-            # What comes back, another worker made from another catalogue: no tug of war.
-            fresh = [plan for plan in outdated if plan.id not in self._replanned]
-            if not fresh:
-                continue
             self._recipients.refresh()
-            self._replanned |= {plan.id for plan in fresh}
-            made = list(self._anew(fresh))
+            self._replanned |= {plan.id for plan in outdated}
+            made = list(self._anew(outdated))
             written = set(await self._ledger.plans.replace(made))
             # Who changed one meanwhile did so with this cadence or another; the next look tells.
             self._replanned -= {plan.id for plan in made} - written
@@ -238,7 +233,7 @@ def step_event(catalogue: Catalogue, plan: Plan, planned: PlannedStep) -> Submis
     key = StepKey(plan.id, planned.revision, planned.key)
     return Submission(
         source=SOURCE,
-        id="/".join(map(str, key)),
+        id=_name(key),
         type=planned.type,
         selection=Selection("instances", (plan.key.instance,)),
         thread=None,
@@ -249,8 +244,9 @@ def step_event(catalogue: Catalogue, plan: Plan, planned: PlannedStep) -> Submis
     )
 
 
-def _name(due: DueStep) -> str:
-    return "/".join(map(str, due.key))
+def _name(key: StepKey) -> str:
+    """What the event is called that tells a step."""
+    return "/".join(map(str, key))
 
 
 def _cause(error: Exception) -> str:

@@ -7,7 +7,7 @@ crash could take back.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.delivery import Lane
@@ -91,8 +91,7 @@ class Submit:
             try:
                 events.append(await self._checked(submission))
             except EventInvalid as error:
-                prefix = f"events[{number}]." if len(submissions) > 1 else ""
-                problems += _prefixed(prefix, error.problems)
+                problems += (error.of_batch(number) if len(submissions) > 1 else error).problems
         if problems:
             raise EventInvalid(problems)
         added = await self._ledger.events.add(events, advancer=self.check.advancer, observers=self.observers)
@@ -128,10 +127,6 @@ class Submit:
         else:
             rings = list(waiting.items())
         return all([await self._bell.ring_expand(event, lane) for event, lane in rings])
-
-
-def _prefixed(prefix: str, problems: Sequence[Problem]) -> list[Problem]:
-    return [replace(problem, where=f"{prefix}{problem.where}") for problem in problems]
 
 
 def _waits(added: Added, event: NewEvent) -> bool:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import select, tuple_
+from sqlalchemy import case, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import Lane, Status
 from dispatcher.domain.event import Event, EventStatus, NewEvent, Selection
 from dispatcher.errors import EventConflict, EventInvalid, Problem
-from dispatcher.ledger.columns import storable
+from dispatcher.ledger.columns import Moment, storable
 from dispatcher.ledger.schema import events
 
 #: What makes an event one of its own: its source, and the id that it has there.
@@ -24,6 +25,21 @@ PAIRS = 500  # pairs in one IN list; PostgreSQL's driver takes 32,767 parameters
 def name_of(event: NewEvent) -> Name:
     """What makes it an event of its own."""
     return event.source, event.external_id
+
+
+def withdrawal(now: datetime, early_reason: str) -> dict[str, Any]:
+    """What becomes of the row of an event that is withdrawn; doing it again changes nothing.
+
+    Args:
+        now: The moment.
+        early_reason: Why it is recorded, if it was not expanded yet.
+    """
+    early = events.c.status.in_((EventStatus.ACCEPTED, EventStatus.FAILED))
+    return {
+        "cancelled_at": func.coalesce(events.c.cancelled_at, literal(now, Moment)),
+        "status": case((early, EventStatus.RECORDED.value), else_=events.c.status),
+        "reason": case((early, early_reason), else_=events.c.reason),
+    }
 
 
 def distinct(new: Sequence[NewEvent]) -> dict[Name, NewEvent]:

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, delete, func, literal_column, select, update
+from sqlalchemy import Select, case, delete, literal_column, select, update
 
 from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import Event, EventStatus, NewEvent
 from dispatcher.errors import NotFound
-from dispatcher.ledger.columns import Moment, storable
+from dispatcher.ledger.columns import storable
 from dispatcher.ledger.deliveries import count, staged
 from dispatcher.ledger.engine import Database
-from dispatcher.ledger.event_rows import Name, event_of, name_of
+from dispatcher.ledger.event_rows import Name, event_of, name_of, withdrawal
 from dispatcher.ledger.intake import Advancer, Observer, take_in
 from dispatcher.ledger.schema import deliveries, events
 
@@ -146,17 +146,8 @@ class Events:
         Raises:
             NotFound: There is no such event.
         """
-        now = self._database.now()
-        early = events.c.status.in_((EventStatus.ACCEPTED, EventStatus.FAILED))
-        statement = (
-            update(events)
-            .where(events.c.id == storable(id))
-            .values(
-                cancelled_at=func.coalesce(events.c.cancelled_at, bindparam("now", now, Moment)),
-                status=case((early, EventStatus.RECORDED.value), else_=events.c.status),
-                reason=case((early, CANCELLED_EARLY), else_=events.c.reason),
-            )
-        )
+        values = withdrawal(self._database.now(), CANCELLED_EARLY)
+        statement = update(events).where(events.c.id == storable(id)).values(values)
         async with self._database.write() as transaction:
             if not (await transaction.execute(statement)).rowcount:
                 raise NotFound(f"There is no event {id!r}.")

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.event import EventStatus, Heard, NewEvent
 from dispatcher.domain.plan import Advance, Plan, PlanKey
-from dispatcher.errors import EventInvalid, Problem
+from dispatcher.errors import EventInvalid
 from dispatcher.ledger.engine import Database, upsert
 from dispatcher.ledger.event_rows import Name, distinct, kept, name_of, row_of
 from dispatcher.ledger.ids import new_ids
@@ -193,13 +193,7 @@ class _Turns:
             if len(self._new) == 1:
                 raise
             names = [name_of(event) for event in self._new]
-            where = f"events[{names.index(name_of(one.event))}]"
-            raise EventInvalid(
-                [
-                    Problem(f"{where}.{problem.where}", problem.what, problem.fix, problem.key)
-                    for problem in error.problems
-                ]
-            ) from None
+            raise error.of_batch(names.index(name_of(one.event))) from None
 
     def _identified(self, plan: Plan, plans: Mapping[PlanKey, Plan]) -> Plan:
         known = plans.get(plan.key)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import case, exists, func, literal, update
+from sqlalchemy import exists, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.event import EventStatus
 from dispatcher.domain.plan import Plan, PlanState, StepStatus
 from dispatcher.domain.retry import GIVE_UP
-from dispatcher.ledger.columns import Moment
+from dispatcher.ledger.event_rows import withdrawal
 from dispatcher.ledger.intake import Intake
 from dispatcher.ledger.plan_rows import portions
 from dispatcher.ledger.schema import deliveries, events
@@ -48,13 +48,5 @@ def _void(plan: Plan, now: datetime) -> Iterator[str]:
 async def _withdraw(transaction: AsyncConnection, ids: Sequence[str], now: datetime) -> None:
     early = events.c.status == EventStatus.ACCEPTED
     waits = exists().where(deliveries.c.event == events.c.id, deliveries.c.next_try_at.is_not(None))
-    statement = (
-        update(events)
-        .where(events.c.id.in_(ids), early | waits)
-        .values(
-            cancelled_at=func.coalesce(events.c.cancelled_at, literal(now, Moment)),
-            status=case((early, EventStatus.RECORDED.value), else_=events.c.status),
-            reason=case((early, _EARLY), else_=events.c.reason),
-        )
-    )
+    statement = update(events).where(events.c.id.in_(ids), early | waits).values(withdrawal(now, _EARLY))
     await transaction.execute(statement)

@@ -7,6 +7,7 @@ by `Plans.replace` when their cadence has changed.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from datetime import datetime
@@ -134,27 +135,28 @@ class Plans:
                 said.setdefault(row.instance, {}).update(row.facts)
         return said
 
-    async def outdated(self, digests: Mapping[str, str], limit: int, after: str = "") -> Sequence[Plan]:
+    async def outdated(
+        self, digests: Mapping[str, str], limit: int, but: AbstractSet[str] = frozenset()
+    ) -> Sequence[Plan]:
         """Open plans whose pending steps were made from another form of their cadence, or from one now gone.
 
         Args:
             digests: The digest of each cadence that there is.
             limit: How many at most.
-            after: Only those with a later id; the result is in the order of the ids.
+            but: The ids of those to leave out; nothing of them is read but the index.
         """
         async with self._database.read() as connection:
             ids: list[str] = []
             async for cadence, digest in _forms(connection):
-                if digests.get(cadence) != digest:
+                if digests.get(cadence) != digest and len(ids) < limit:
+                    # So many that some are left when all others are taken away.
                     query = (
                         select(plans.c.id)
                         .where(_OPEN, plans.c.cadence == cadence, plans.c.cadence_digest == digest)
-                        .where(plans.c.id > after)
-                        .order_by(plans.c.id)
-                        .limit(limit)
+                        .limit(limit + len(but))
                     )
-                    ids += (await connection.execute(query)).scalars()
-            return await _load(connection, sorted(ids)[:limit])
+                    ids += [id_ for id_ in (await connection.execute(query)).scalars() if id_ not in but]
+            return await _load(connection, ids[:limit])
 
     async def replace(self, new: Sequence[Plan]) -> Collection[str]:
         """Write plans that were made anew from what was read, each unless somebody changed it meanwhile.

@@ -11,12 +11,12 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from in_process import Commands
 from program import PROJECT, dispatcher
 from typer.testing import CliRunner
 
 from dispatcher.cli import commands  # noqa: F401 - registers the commands
 from dispatcher.cli.main import cli
-from dispatcher.errors import DispatcherError
 
 ALL = {"mail", "admin-centre", "in-product"}
 TWO = {"mail", "admin-centre"}
@@ -79,19 +79,12 @@ LIFE = [
 ]
 
 
-class Desk:
+class Desk(Commands):
     """A root without any service, and commands in this process."""
 
     def __init__(self, root: Path, folder: Path) -> None:
-        self.root, self.folder = root, folder
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Run one command: its exit code, standard output and standard error."""
-        done = CliRunner().invoke(cli, ["--root", str(self.root), *arguments])
-        if isinstance(done.exception, DispatcherError):
-            return 2, done.stdout, str(done.exception)
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return done.exit_code, done.stdout, done.stderr
+        super().__init__(root)
+        self.folder = folder
 
     def file(self, content: Any, name: str = "events.json") -> str:
         """A file that holds it as JSON."""

@@ -12,12 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from in_process import Commands
 from program import dispatcher, staying
-from typer.testing import CliRunner
 
 from dispatcher.cli import commands  # noqa: F401 - registers the commands
-from dispatcher.cli.main import cli
-from dispatcher.errors import DispatcherError
 from dispatcher.ledger import Ledger
 from dispatcher.smtp.catcher import caught
 
@@ -56,19 +54,12 @@ def test_from_the_mail_to_the_mail_that_does_not_come(root: Path, tmp_path: Path
     assert "suppressed: its reader had opted out" in told
 
 
-class Desk:
+class Desk(Commands):
     """A root, and commands in this process."""
 
     def __init__(self, root: Path, url: str) -> None:
-        self.root, self.url = root, url
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Run one command: its exit code, standard output and standard error."""
-        done = CliRunner().invoke(cli, ["--root", str(self.root), *arguments])
-        if isinstance(done.exception, DispatcherError):
-            return 2, done.stdout, str(done.exception)
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return done.exit_code, done.stdout, done.stderr
+        super().__init__(root)
+        self.url = url
 
     def lay(self, work: Callable[[Ledger], Awaitable[object]]) -> None:
         """Prepare the ledger."""

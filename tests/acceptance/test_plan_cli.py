@@ -7,12 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from in_process import Commands
 from program import dispatcher, staying
-from typer.testing import CliRunner
 
 from dispatcher.cli import commands  # noqa: F401 - registers the commands
-from dispatcher.cli.main import cli
-from dispatcher.errors import DispatcherError
 from dispatcher.smtp.catcher import caught
 
 NOW = datetime.now(UTC).replace(microsecond=0, second=0)
@@ -20,19 +18,8 @@ FIRST, SECOND, THIRD = ((NOW + timedelta(days=days)).isoformat() for days in (12
 AT = ("--instance", "contoso-prod")
 
 
-class Desk:
+class Desk(Commands):
     """A root, and commands in this process."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def run(self, *arguments: str) -> tuple[int, str, str]:
-        """Run one command: its exit code, standard output and standard error."""
-        done = CliRunner().invoke(cli, ["--root", str(self.root), *arguments])
-        if isinstance(done.exception, DispatcherError):
-            return 2, done.stdout, str(done.exception)
-        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-        return done.exit_code, done.stdout, done.stderr
 
     def announce(self) -> None:
         """An update gets its date."""

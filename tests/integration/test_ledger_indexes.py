@@ -207,7 +207,7 @@ async def plans(ledger: Ledger, call: Call) -> list[str]:
         ),
         (
             lambda ledger: ledger.plans.outdated({"major-update": "d2"}, 5),
-            "ix_plans_open (cadence=? AND cadence_digest=? AND id>?)",
+            "ix_plans_open (cadence=? AND cadence_digest=?)",
         ),
         (moved, "sqlite_autoindex_plan_steps_1 (plan=? AND revision=? AND key=?)"),
         (first_told, "sqlite_autoindex_plan_steps_1 (plan=? AND revision=? AND key=?)"),

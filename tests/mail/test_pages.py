@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import choice_pages
+import decide_pages
 import pytest
-from choice_pages import write_pages
 
 from mail.checkers import browser, validator
 
 
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("choices")
-    write_pages(folder)
+@pytest.fixture(
+    scope="module", params=[choice_pages.write_pages, decide_pages.write_pages], ids=["choices", "decide"]
+)
+def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Those of the links to opt out, and those of the links to decide."""
+    folder = tmp_path_factory.mktemp("pages")
+    write: Callable[[Path], object] = request.param
+    write(folder)
     return folder
 
 
