@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+
+#: For a server to start, however busy the machine is.
+SECONDS = 90
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,9 @@ def running() -> Iterator[PostgresServer]:
     data = home / "data"
     data.mkdir()
     try:
-        server = get_server(data, cleanup_mode="delete")
+        server = get_server(data, cleanup_mode="delete", start=False)
         try:
+            _patiently(server.start)
             rules = data / "pg_hba.conf"
             rules.write_text(f"local all locked scram-sha-256\n{rules.read_text()}")
             server.psql("CREATE ROLE locked LOGIN PASSWORD 'right'; SELECT pg_reload_conf();")
@@ -57,3 +63,15 @@ def running() -> Iterator[PostgresServer]:
             server.cleanup()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _patiently(start: Callable[[], None]) -> None:
+    """Ask again while the server starts: the package itself waits for it ten seconds and no longer."""
+    ends = time.monotonic() + SECONDS
+    while True:
+        try:
+            return start()
+        except (subprocess.SubprocessError, AssertionError):  # the latter of a server that is not ready yet
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.5)

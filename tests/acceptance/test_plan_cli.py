@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from dispatcher.smtp.catcher import caught
 NOW = datetime.now(UTC).replace(microsecond=0, second=0)
 FIRST, SECOND, THIRD = ((NOW + timedelta(days=days)).isoformat() for days in (120, 134, 148))
 AT = ("--instance", "contoso-prod")
+#: Nothing takes as long; what does will never come.
+SECONDS = 60
 
 
 class Desk(Commands):
@@ -119,12 +122,13 @@ def test_a_running_worker_tells_what_is_due(root: Path, tmp_path: Path) -> None:
         assert sent.code == 0, sent.err
         plan = json.loads(dispatcher(root, "plan", "show", "u1", "--json", **variables).out)
         step = next(one for one in plan["steps"] if one["step"] == "reminder-30")
-        if datetime.fromisoformat(step["due_at"]) <= datetime.now(UTC):
-            reminder = dispatcher(root, "explain", f"{plan['id']}/1/reminder-30", **variables)
-            for _ in range(20):
-                if "sent" in reminder.out:
-                    break
-                reminder = dispatcher(root, "explain", f"{plan['id']}/1/reminder-30", **variables)
-            assert "To admin@contoso.example about contoso-prod: sent" in reminder.out
+        reminder = ("explain", f"{plan['id']}/1/reminder-30")
+        # Where clocks are set back within the 30 days, its day was yesterday for the first hour of a day.
+        due = step["status"] != "skipped"
+        if due and datetime.fromisoformat(step["due_at"]) <= datetime.now(UTC):
+            came = "To admin@contoso.example about contoso-prod: sent"
+            ends = time.monotonic() + SECONDS
+            while came not in (told := dispatcher(root, *reminder, **variables).out):
+                assert time.monotonic() < ends, told
 
     assert len(caught(tmp_path / "mail")) >= 3

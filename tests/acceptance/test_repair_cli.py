@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -252,7 +253,10 @@ def test_a_root_that_is_up_is_well(root: Path, tmp_path: Path) -> None:
     """With everything running, `status` says so in its first line and ends with 0."""
     variables = {"DISPATCHER_STATE_DIR": str(tmp_path)}
     with staying(root, "up", "--port", "0", until=r"Listening on (\S+)", **variables):
-        done = dispatcher(root, "status", **variables)
+        ends = time.monotonic() + 60
+        # It listens before its worker's first sign of life is in the ledger.
+        while (done := dispatcher(root, "status", **variables)).code and time.monotonic() < ends:
+            assert done.out.startswith("No worker is alive"), done.out
 
     assert (done.code, done.out.splitlines()[0]) == (0, "All is well."), done.out
     assert "Redis: answers" in done.out

@@ -18,6 +18,12 @@ from dispatcher.errors import ServiceUnreachable
 from dispatcher.ledger import Ledger, Recorded
 from dispatcher.ledger import engine as engine_module
 
+#: Drop every connection, and wait for its end: without the number, in milliseconds, it is only asked for.
+DROP_ALL = (
+    f"SELECT pg_terminate_backend(pid, {10_000 * PATIENT}) FROM pg_stat_activity "
+    "WHERE application_name = 'dispatcher'"
+)
+
 
 def on_checkout(ledger: Ledger, pragma: str) -> None:
     """Execute a pragma on each connection before it is used."""
@@ -142,9 +148,7 @@ async def test_a_lost_connection_costs_nothing_later(
     """After the server has dropped every connection, the next call works."""
     ledger = await Ledger.open(postgres_url, clock=clock)
     await asyncio.gather(*(ledger.ping() for _ in range(5)))
-    await postgres.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dispatcher'"
-    )
+    await postgres.run(DROP_ALL)
     await asyncio.gather(*(ledger.ping() for _ in range(5)))
     added = await ledger.events.add([new_event()])
     await ledger.close()
@@ -161,9 +165,7 @@ async def test_a_connection_lost_in_a_transaction_is_named(
     async def broken() -> None:
         async with ledger.database.write() as transaction:
             await transaction.execute(text("SELECT 1"))
-            await postgres.run(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dispatcher'"
-            )
+            await postgres.run(DROP_ALL)
             await transaction.execute(text("SELECT 1"))
 
     with pytest.raises(ServiceUnreachable):

@@ -9,9 +9,10 @@ from clock import Clock
 from ledger_records import DEFERRED, FAILED, LEASE, LOST, SENT, claim, expanded, lapse, new_event, people
 from postgres_server import PostgresServer
 from proxy import Proxy
+from slow import PATIENT
 from sqlalchemy import make_url, select
 
-from dispatcher.domain.delivery import Lane, OnUncertain, Outcome, Status
+from dispatcher.domain.delivery import Delivery, Lane, OnUncertain, Outcome, Status
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.ledger import Filter, Lease, Ledger, Recorded, Recovered
 from dispatcher.ledger import leases as leases_module
@@ -166,6 +167,16 @@ async def test_a_late_outcome_counts_even_after_the_end(ledger: Ledger, clock: C
     assert (refused, again, sent.status, sent.uncertain) == (0, 1, Status.SENT, True)
 
 
+async def committed_without_us(ledger: Ledger) -> Sequence[Delivery]:
+    """The deliveries, once the server has done what nobody heard of."""
+    async with asyncio.timeout(5 * PATIENT):
+        while True:
+            taken = await ledger.deliveries.list()
+            if {one.status for one in taken} == {Status.SENDING}:
+                return taken
+            await asyncio.sleep(0.01)
+
+
 async def test_claims_whose_commit_was_not_heard_of_are_given_back(
     postgres: PostgresServer, postgres_url: str, clock: Clock
 ) -> None:
@@ -179,8 +190,7 @@ async def test_claims_whose_commit_was_not_heard_of_are_given_back(
             with pytest.raises(ServiceUnreachable):
                 await claim(ledger)
             await proxy.restore()
-            await asyncio.sleep(0.1)  # the server commits without us
-            taken = await ledger.deliveries.list()
+            taken = await committed_without_us(ledger)
             clock.advance(seconds=1)
             claims = await claim(ledger)
             await ledger.claims.record([Recorded(one, SENT) for one in claims])

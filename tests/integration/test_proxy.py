@@ -133,6 +133,17 @@ async def test_a_trap_springs_once_before_or_after_its_bytes(
     assert await client.say(b"COMMIT") == b"COMMIT"
 
 
+async def alone(connection: asyncpg.Connection, database: str) -> None:
+    """Wait until nobody else is in the database: what they had asked for is done, or never will be."""
+    others = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = $1 AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+    )
+    async with asyncio.timeout(5 * PATIENT):
+        while await connection.fetchval(others, database):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("passed", [False, True])
 async def test_a_commit_whose_answer_is_lost(
     postgres: PostgresServer, postgres_url: str, *, passed: bool
@@ -148,7 +159,7 @@ async def test_a_commit_whose_answer_is_lost(
             async with through.transaction():
                 await through.execute("INSERT INTO kept VALUES (1)")
         through.terminate()
-        await asyncio.sleep(0.1)
+        await alone(direct, name)
     found = await direct.fetchval("SELECT count(*) FROM kept")
     await direct.close()
 

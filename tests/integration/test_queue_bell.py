@@ -138,8 +138,9 @@ async def test_a_redis_that_hangs_holds_nobody_for_long() -> None:
     began = time.monotonic()
     together = await asyncio.gather(*(bell.ring_deliver(Lane.URGENT) for _ in range(100)))
     waited = time.monotonic() - began
+    asked = len(held)
     later = await bell.ring_deliver(Lane.URGENT)
-    at_once = time.monotonic() - began - waited
+    not_asked = len(held) == asked
     clock[0] = 1.5
     began = time.monotonic()
     one = asyncio.create_task(bell.ring_deliver(Lane.URGENT))
@@ -150,7 +151,8 @@ async def test_a_redis_that_hangs_holds_nobody_for_long() -> None:
 
     assert not any([*together, later, *others, tried])
     assert waited < 5 * PATIENT
-    assert at_once < 0.9  # to ask again takes 1
+    assert not_asked
+    assert len(held) > asked  # as is seen once the pause is over
     assert others_waited < 0.9 * PATIENT  # and 20 for all
     assert f"127.0.0.1:{port} does not answer in time" in bell.trouble
     await bell.close()

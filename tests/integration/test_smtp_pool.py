@@ -28,8 +28,13 @@ def mails(count: int) -> list[Envelope]:
     return [mail(f"r{number}@example.com") for number in range(count)]
 
 
-async def settle() -> None:
-    await asyncio.sleep(0.05)
+async def settled(server: SmtpServer, *, sessions: int) -> None:
+    """Wait until only so many sessions are open, and both sides know of it."""
+    async with asyncio.timeout(5 * PATIENT):
+        while server.open != sessions:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    for _ in range(3):  # the end of a session is there to be read, which takes the loop's next round
+        await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -86,7 +91,7 @@ async def test_a_session_idle_for_too_long_is_replaced(
     connections_before = server.connections
     clock.now += 31
     outcome = await relay.send(mail())
-    await settle()
+    await settled(server, sessions=1)
 
     assert outcome.status is Status.SENT
     assert (connections_before, server.connections, server.open) == (1, 2, 1)
@@ -102,7 +107,7 @@ async def test_sessions_that_are_not_needed_any_more_age_out(
     for seconds in (20, 8, 17):
         clock.now += seconds
         await relay.send(mail())
-    await settle()
+    await settled(server, sessions=1)
 
     assert (after_the_burst, server.open) == (3, 1)
 
@@ -111,7 +116,7 @@ async def test_a_session_that_was_dropped_while_idle_is_replaced(server: SmtpSer
     """A server that hung up in the meantime costs a new connection, not a try."""
     await relay.send(mail())
     await server.cut_all()
-    await settle()
+    await settled(server, sessions=0)
 
     assert (await relay.send(mail())).status is Status.SENT
     assert server.connections == 2
@@ -154,7 +159,7 @@ async def test_a_session_carries_so_many_messages_and_no_more(server: SmtpServer
     """The message after the limit goes over a new session, and the old one gets its QUIT."""
     relay = Relay(server.address(), connections=1, reserved=0)
     outcomes = await asyncio.gather(*map(relay.send, mails(MESSAGES_PER_SESSION + 1)))
-    await settle()
+    await settled(server, sessions=1)
     await relay.close()
 
     assert {outcome.status for outcome in outcomes} == {Status.SENT}
@@ -187,7 +192,7 @@ async def test_an_outage_that_cut_idle_sessions_is_met_by_one_connection(
     await asyncio.gather(*map(relay.send, mails(50)))
     server.script("CONNECT", reply="554 5.3.2 Down")
     await server.cut_all()
-    await settle()
+    await settled(server, sessions=0)
     outcomes = await asyncio.gather(*map(relay.send, mails(50)))
 
     assert {outcome.reason for outcome in outcomes} == {"relay_unreachable"}
@@ -201,7 +206,7 @@ async def test_mail_flows_again_once_the_outage_is_over(
     await relay.send(mail())
     await server.refuse()
     await server.cut_all()
-    await settle()
+    await settled(server, sessions=0)
     during = await relay.send(mail())
     await server.listen()
     clock.now += 1.1
@@ -248,7 +253,7 @@ async def test_close_says_goodbye_on_every_idle_session(server: SmtpServer, rela
     """No session is left open, and each was ended with QUIT."""
     await asyncio.gather(*map(relay.send, mails(20)))
     await relay.close()
-    await settle()
+    await settled(server, sessions=0)
 
     assert server.open == 0
     assert server.verbs().count("QUIT") == server.connections == 3
@@ -273,7 +278,7 @@ async def test_a_send_under_way_survives_close(server: SmtpServer, relay: Relay)
     held.action = "reply"
     held.released.set()
     outcome = await task
-    await settle()
+    await settled(server, sessions=0)
 
     assert outcome.status is Status.SENT
     assert server.open == 0

@@ -373,7 +373,7 @@ async def test_a_greeting_that_fails_defers(
 ) -> None:
     """Before a transaction began, even a 5yz says nothing about the message; no socket stays."""
     server.script(verb, action=action, reply=reply)
-    relay = Relay(server.address(), timeouts=Timeouts(connect=0.2))
+    relay = Relay(server.address(), timeouts=Timeouts(connect=0.2 if action == "hang" else 20))
     outcome = await relay.send(mail())
     await until_open(server, 0)
     await relay.close()
