@@ -59,6 +59,7 @@ def load(
         lease_seconds=values["LEASE_SECONDS"],
         grace_seconds=values["GRACE_SECONDS"],
         smtp_connections=values["SMTP_CONNECTIONS"],
+        smtp_domains=values["SMTP_DOMAINS"] or {},
         log_level=values["LOG_LEVEL"],
         public_url=values["PUBLIC_URL"],
         webhook_url=values["WEBHOOK_URL"],

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 Tls = Literal["implicit", "starttls", "opportunistic"]
 
@@ -98,6 +98,68 @@ class TokenEntry:
     sha256: str = field(repr=False)
 
 
+#: Whose limit holds for every domain that is not named, for each by itself.
+EVERY_OTHER = "*"
+_DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+_LIMIT = re.compile(r"(?P<count>[1-9][0-9]{0,5})(?P<rate>/(?P<times>[1-9][0-9]{0,3})?(?P<unit>[smh]))?")
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+@dataclass(frozen=True, slots=True)
+class DomainLimit:
+    """How much mail to one domain a worker process hands to the relay.
+
+    Attributes:
+        at_once: Messages on their way at a time; None for any number.
+        count: Messages begun within any stretch of `seconds`; None for any number.
+        seconds: The stretch.
+    """
+
+    at_once: int | None = None
+    count: int | None = None
+    seconds: float = 1.0
+
+    ALLOWED: ClassVar[str] = (
+        "gmail.com=5 20/m for five messages at once and twenty begun a minute, or one of the two; "
+        "several parted by commas; * for each other domain; /s, /m, /h or /10s"
+    )
+
+    @staticmethod
+    def read(text: str, _: Path) -> Mapping[str, DomainLimit]:
+        """Limits by domain, of entries such as ``gmail.com=5 20/m`` parted by commas.
+
+        Raises:
+            ValueError: With the entry that is none, and what is wrong with it.
+        """
+        limits: dict[str, DomainLimit] = {}
+        for entry in filter(None, map(str.strip, text.split(","))):
+            domain, equals, words = (part.strip() for part in entry.partition("="))
+            domain = domain.lower()
+            if not equals or not words:
+                raise ValueError(f"{entry!r} says no limit for its domain; write {domain or 'domain'}=5")
+            if not domain.isascii():
+                raise ValueError(f"{domain!r} is not ASCII; write it as DNS has it, xn--…")
+            if domain != EVERY_OTHER and not _DOMAIN.fullmatch(domain):
+                raise ValueError(f"{domain!r} is neither a domain nor {EVERY_OTHER}")
+            if domain in limits:
+                raise ValueError(f"{domain} stands in it twice; put both into one entry, {domain}=5 20/m")
+            limits[domain] = _limit(entry, words.split())
+        return limits
+
+
+def _limit(entry: str, words: Sequence[str]) -> DomainLimit:
+    found = [_LIMIT.fullmatch(word) for word in words]
+    at_once = [match for match in found if match and not match["rate"]]
+    rates = [match for match in found if match and match["rate"]]
+    if None in found or len(at_once) > 1 or len(rates) > 1:
+        raise ValueError(f"{entry!r} is not a domain, = and a number, a rate such as 20/m, or one of each")
+    limit = DomainLimit(int(at_once[0]["count"]) if at_once else None)
+    for rate in rates:
+        seconds = int(rate["times"] or 1) * _UNITS[rate["unit"]]
+        limit = DomainLimit(limit.at_once, int(rate["count"]), seconds)
+    return limit
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The settings in force.
@@ -106,7 +168,8 @@ class Settings:
         database_url: ``sqlite:////absolute/path`` or ``postgresql://…``.
         lease_seconds: How long a claim holds before another worker may take the delivery over.
         grace_seconds: How long work that has begun may take to end once a process is told to stop.
-        smtp_connections: SMTP sessions that one worker process keeps.
+        smtp_connections: SMTP sessions that one worker process keeps at most.
+        smtp_domains: By domain how much mail one worker process hands over at most.
         public_url: Where readers reach the HTTP interface, without a slash at its end; None if they cannot.
         webhook_url: Where upstream is told of what admins decide; None if it is not. Its path may be secret.
         webhook_secrets: What signs that, as ``whsec_…``; more than one while they are exchanged.
@@ -123,6 +186,7 @@ class Settings:
     lease_seconds: int = 30
     grace_seconds: int = 15
     smtp_connections: int = 8
+    smtp_domains: Mapping[str, DomainLimit] = field(default_factory=dict)
     log_level: str = "warning"
     public_url: str | None = None
     webhook_url: Secret | None = None

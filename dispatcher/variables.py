@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
-from dispatcher.settings import RelayAddress, Secret, Tls, TokenEntry, masked_url
+from dispatcher.settings import DomainLimit, RelayAddress, Secret, Tls, TokenEntry, masked_url
 
 PREFIX = "DISPATCHER_"
 SCOPES = ("send", "read", "admin")
@@ -292,5 +292,6 @@ VARIABLES = (
     Variable("LEASE_SECONDS", "30", "a whole number from 5 to 3600", _number(5, 3600)),
     Variable("GRACE_SECONDS", "15", "a whole number from 1 to 3600", _number(1, 3600)),
     Variable("SMTP_CONNECTIONS", "8", "a whole number from 1 to 100", _number(1, 100)),
+    Variable("SMTP_DOMAINS", "", DomainLimit.ALLOWED, DomainLimit.read, "none; domains share all sessions"),
     Variable("LOG_LEVEL", "warning", "debug, info, warning or error", _level),
 )

@@ -9,12 +9,13 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dispatcher import __version__
 from dispatcher.app import App, redis_url
 from dispatcher.domain.circuit import State
 from dispatcher.domain.delivery import Lane
+from dispatcher.domain.pace import Pace
 from dispatcher.errors import DispatcherError, ServiceUnreachable
 from dispatcher.flow.attempt import Terms
 from dispatcher.flow.deliver import Deliver
@@ -28,6 +29,7 @@ from dispatcher.flow.webhooks import Webhooks
 from dispatcher.ledger.workers import Heartbeat
 from dispatcher.queue.worker import Handlers, LaneWorkers
 from dispatcher.settings import RelayAddress, Settings
+from dispatcher.smtp.domains import PARKED
 from dispatcher.smtp.relay import Relay
 from dispatcher.watchdog import Watchdog
 
@@ -72,13 +74,17 @@ class Worker:
         reserved = min(RESERVED, sessions // 2)
         self._address = relay
         self._relay = Relay(relay, connections=sessions - reserved, reserved=reserved)
+        limits = app.settings.smtp_domains
+        self._relay.limit(limits)
         lease = timedelta(seconds=app.settings.lease_seconds)
-        terms = Terms(self._id, lease, sessions, app.clock, app.rng)
+        # Those that wait for their domain's turn must not keep others from the sessions.
+        terms = Terms(self._id, lease, sessions + (PARKED if limits else 0), app.clock, app.rng)
         self._deliver = Deliver(
             app.project.catalogue, app.ledger, self._relay, terms, app.settings.public_url
         )
         watches = Watches(app.clock, time.monotonic)
         self._watchdog = Watchdog()
+        self._pace = Pace[Lane](time.monotonic)
         self._told = State.CLOSED
         self._lanes = LaneWorkers(
             redis_url(app.settings),
@@ -87,6 +93,7 @@ class Worker:
             revive=revive,
         )
         app.expand.worker = self._id
+        app.bell.near = self._lanes.deliver
         sweeper = Sweeper(self._id, app.expand, self._deliver, lambda: bool(self._lanes.trouble))
         self._sweep = Sweep(app.ledger, app.bell, watches, lease, sweeper)
         project = app.project
@@ -171,11 +178,13 @@ class Worker:
             )
         )
 
-    def _relay_now(self, now: datetime) -> dict[str, str]:
-        """How the SMTP server is, for the heartbeat."""
+    def _relay_now(self, now: datetime) -> dict[str, Any]:
+        """How the SMTP server is, and how many messages a second it took lately, for the heartbeat."""
         look = self._relay.look()
         since = now - timedelta(seconds=look.seconds)
-        words = {"address": str(self._address), "circuit": look.state.value, "why": look.why}
+        paces = self._pace.read(self._deliver.tally.sent)
+        rates = {lane.value: round(rate, 2) for lane, rate in paces.items()}
+        words = {"address": str(self._address), "circuit": look.state.value, "why": look.why, "rates": rates}
         return words if look.state is State.CLOSED else words | {"since": moment_json(since) or ""}
 
     async def _every(

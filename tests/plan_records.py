@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -58,30 +59,48 @@ def steps_of(anchor: datetime, revision: int) -> tuple[PlannedStep, ...]:
 
 
 @dataclass
+class Aimed:
+    """An event that rules are asked about."""
+
+    rules: Rules
+    new: NewEvent
+    many: bool = False
+
+    def keys(self) -> Collection[PlanKey]:
+        return self.rules.keys(self.new)
+
+    def begins(self) -> Collection[PlanKey]:
+        return self.keys() if self.new.type == "update-scheduled" else ()
+
+    def advance(
+        self,
+        event: str,
+        plans: Mapping[PlanKey, Plan],
+        now: datetime,
+        early: Mapping[PlanKey, Sequence[Heard]],
+    ) -> Advance:
+        return self.rules.advance(self.new, event, plans, now)
+
+
+@dataclass
 class Rules:
     """An advancer: scheduled makes a plan, rescheduled moves it, anything else ends it; twice is refused."""
 
     cadence: str = "major-update"
     asked: list[str] = field(default_factory=list)
     advice: Mapping[str, Any] = field(default_factory=dict)
+    many: bool = False
+    threads: set[int] = field(default_factory=set)
+
+    def aim(self, new: NewEvent) -> Aimed | None:
+        return Aimed(self, new, self.many) if "update" in new.fields else None
 
     def keys(self, new: NewEvent) -> Collection[PlanKey]:
-        if "update" not in new.fields:
-            return ()
         return [key_of(instance, new.fields["update"], self.cadence) for instance in new.selection.values]
 
-    def begins(self, new: NewEvent) -> Collection[PlanKey]:
-        return self.keys(new) if new.type == "update-scheduled" else ()
-
-    def advance(
-        self,
-        new: NewEvent,
-        event: str,
-        plans: Mapping[PlanKey, Plan],
-        now: datetime,
-        early: Mapping[PlanKey, Sequence[Heard]],
-    ) -> Advance:
+    def advance(self, new: NewEvent, event: str, plans: Mapping[PlanKey, Plan], now: datetime) -> Advance:
         self.asked.append(new.external_id)
+        self.threads.add(threading.get_ident())
         turn = next(turn for turn in get_args(Turn) if new.type == f"update-{turn}")
         changed = [self._plan(key, plans.get(key), new, event, now) for key in self.keys(new)]
         moves = [

@@ -16,6 +16,7 @@ import uvloop
 from dispatcher.app import App, open_app
 from dispatcher.cli import output
 from dispatcher.cli.main import cli, settings_of
+from dispatcher.cli.readiness import set_apart, warmed
 from dispatcher.cli.supervise import Supervisor, parent_done, tended
 from dispatcher.errors import Problem, SettingsInvalid
 from dispatcher.queue.connection import refuse_evicting
@@ -41,8 +42,13 @@ def worker(ctx: typer.Context) -> None:
 
     async def run(stop: asyncio.Event) -> None:
         await _refuse_evicting(settings)
-        async with redis_ready(settings) as revive, open_app(settings) as app:
-            await Worker(app, relay, revive).run(stop, lambda: output.say(f"Working; mail goes to {relay}."))
+        async with redis_ready(settings) as revive, open_app(settings) as app, warmed(app) as ready:
+
+            def working() -> None:
+                output.say(f"Working; mail goes to {relay}.")
+                ready()
+
+            await Worker(app, relay, revive).run(stop, working)
 
     until_stopped(run)
 
@@ -54,6 +60,7 @@ def serve(ctx: typer.Context, host: Host = "127.0.0.1", port: Port = 8025) -> No
 
     async def run(stop: asyncio.Event) -> None:
         async with open_app(settings) as app:
+            set_apart()
             await serve_http(app, await listen(host, port), stop, announce)
 
     until_stopped(run)
@@ -96,8 +103,9 @@ def up_child(
             parent.setblocking(False)
             watching = asyncio.create_task(parent_done(parent, stop))
             try:
-                async with relay_ready(settings) as relay, open_app(settings) as app:
-                    await _both(app, Worker(app, relay), listening, stop, parent)
+                async with relay_ready(settings) as relay, open_app(settings) as app, warmed(app) as ready:
+                    work = Worker(app, relay).run(stop, ready)
+                    await _both(app, work, listening, stop, parent)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
@@ -106,7 +114,7 @@ def up_child(
 
 
 async def _both(
-    app: App, work: Worker, listener: socket.socket, stop: asyncio.Event, parent: socket.socket
+    app: App, work: Awaitable[None], listener: socket.socket, stop: asyncio.Event, parent: socket.socket
 ) -> None:
     """Both until one ends; then the other is stopped as well."""
 
@@ -121,7 +129,7 @@ async def _both(
             parent.send(url.encode())
 
     async with asyncio.TaskGroup() as parts:
-        parts.create_task(guarded(work.run(stop)))
+        parts.create_task(guarded(work))
         parts.create_task(guarded(serve_http(app, listener, stop, ready)))
 
 

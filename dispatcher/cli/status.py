@@ -52,7 +52,7 @@ def _show(report: Report) -> None:
     for line in report.problems or ["All is well."]:
         output.show(line)
     output.show("")
-    output.show_table(("LANE", "DUE", "OLDEST DUE", "WAITS", "JOBS"), _lanes(report))
+    output.show_table(("LANE", "DUE", "OLDEST DUE", "WAITS", "JOBS", "RATE", "LEFT"), _lanes(report))
     output.show("")
     for line in _facts(report):
         output.show(line)
@@ -74,7 +74,8 @@ def _lanes(report: Report) -> Iterator[tuple[str, ...]]:
         due = report.backlog.due.get(lane, Due(0, None))
         waits = span(age(due.oldest, report.at))
         jobs = str(report.jobs.get(lane, "?"))
-        yield lane.value, f"{due.deliveries:,}", output.moment(due.oldest), waits, jobs
+        pace = rate(report.rates[lane]), span(report.left(lane))
+        yield (lane.value, f"{due.deliveries:,}", output.moment(due.oldest), waits, jobs, *pace)
 
 
 def _facts(report: Report) -> Iterator[str]:
@@ -114,6 +115,13 @@ def _worker(worker: Heartbeat) -> tuple[str, ...]:
         str(worker.stale),
         ", ".join(filter(None, (str(relay.get("address", "")), circuit))),
     )
+
+
+def rate(messages: float) -> str:
+    """Messages a second: ``1,204/s``, ``0.4/s``; nothing for none."""
+    if not messages:
+        return ""
+    return f"{messages:,.0f}/s" if messages >= 10 else f"{max(0.1, messages):.1f}/s"
 
 
 def span(seconds: int | None) -> str:

@@ -1,4 +1,4 @@
-"""Waiting for what becomes of an event, with a progress bar."""
+"""Waiting for what becomes of an event, and telling how far it is meanwhile."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
-
 from dispatcher.app import App
+from dispatcher.cli.progress import shown
 from dispatcher.domain.delivery import FINAL, Status
 from dispatcher.domain.event import Event, EventStatus
 from dispatcher.flow.spans import number
 from dispatcher.flow.status import relay_word, shut, takes_nothing
 from dispatcher.ledger.deliveries import Filter
+from dispatcher.ledger.progress import Progress, Watching
 from dispatcher.ledger.workers import ALIVE_WITHIN
 
-POLL_SECONDS = 0.1
+#: Seconds between two looks: at first, and once it takes longer than `SHORT_SECONDS`.
+POLL_SECONDS, LATER_POLL_SECONDS = 0.1, 0.5
+SHORT_SECONDS = 3.0
+#: So few deliveries are counted at every look.
+FEW = 2_000
 #: How long a worker may take to show itself before we say that none is running.
 WORKER_SECONDS = 10.0
 #: How long the SMTP server may take nothing before we wait no longer: it is tried every few seconds at first.
@@ -52,30 +54,43 @@ async def wait_for(app: App, event_id: str, timeout: float, *, quiet: bool) -> W
         app: The open application.
         event_id: The event.
         timeout: Seconds to wait at most.
-        quiet: Whether to leave out the progress bar.
+        quiet: Whether to leave out how far it is.
     """
     began = time.monotonic()
-    columns = (TextColumn("Sending"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console = Console(stderr=True, highlight=False)
-
-    def warn(text: str) -> None:
-        console.print(Text(f"Warning: {text}", style="yellow"), soft_wrap=True)
-
-    with Progress(*columns, console=console, disable=quiet, transient=True) as progress:
-        bar = progress.add_task("send", total=None)
-        relays = _Relays(app, warn)
+    watching = Watching(app.ledger.database, event_id)
+    with shown(quiet=quiet) as show:
+        relays = _Relays(app, show.warn)
         while True:
-            event = await app.ledger.events.get(event_id)
-            total = sum(event.counts.values())
-            ended = sum(count for status, count in event.counts.items() if status in FINAL)
-            progress.update(bar, total=total or None, completed=ended)
+            looked = time.monotonic()
+            now = await watching.look()
+            event = await app.ledger.events.get(event_id) if _near_its_end(now) else None
+            total, ended = (now.total, now.begun) if event is None else _counted(event)
+            show.update(total, ended)
             seconds = time.monotonic() - began
-            waited = await _verdict(app, event, seconds) or await relays.verdict(event, seconds)
+            waited = await _verdict(app, now, event, seconds)
+            if waited is None and await relays.given_up(seconds):
+                waited = relays.verdict(await app.ledger.events.get(event_id))
             if waited is None and seconds >= timeout:
                 waited = await _out_of_time(app, total - ended)
             if waited is not None:
                 return waited
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(_pause(seconds, time.monotonic() - looked))
+
+
+def _near_its_end(now: Progress) -> bool:
+    """Whether to count what stands where: not while there are many, and many of them wait."""
+    return now.total <= FEW or (now.status is not EventStatus.ACCEPTED and now.waiting <= FEW)
+
+
+def _counted(event: Event) -> tuple[int, int]:
+    """How many deliveries an event has, and how many of them have their outcome."""
+    counts = event.counts
+    return sum(counts.values()), sum(count for status, count in counts.items() if status in FINAL)
+
+
+def _pause(seconds: float, took: float) -> float:
+    """Seconds until the next look: whoever has waited for long can wait, and a slow ledger is spared."""
+    return max(POLL_SECONDS if seconds < SHORT_SECONDS else LATER_POLL_SECONDS, 10 * took)
 
 
 class _Relays:
@@ -87,13 +102,15 @@ class _Relays:
         self._shut_at: float | None = None
         self._why = ""
 
-    async def verdict(self, event: Event, seconds: float) -> Waited | None:
-        """What can be said of an event after so many seconds of waiting; None while it may still go out."""
+    async def given_up(self, seconds: float) -> bool:
+        """Whether nobody should wait for it any longer, after so many seconds of waiting."""
         if seconds - self._looked >= RELAY_POLL_SECONDS:
             self._looked = seconds
             await self._look(seconds)
-        if self._shut_at is None or seconds - self._shut_at < RELAY_SECONDS:
-            return None
+        return self._shut_at is not None and seconds - self._shut_at >= RELAY_SECONDS
+
+    def verdict(self, event: Event) -> Waited:
+        """What is to be said of an event then."""
         left = sum(count for status, count in event.counts.items() if status not in FINAL)
         waits = "The event waits and goes"
         if left:
@@ -124,19 +141,19 @@ async def _out_of_time(app: App, left: int) -> Waited:
     return Waited(False, why=f"{left or 'some'} deliveries are still on their way")
 
 
-async def _verdict(app: App, event: Event, seconds: float) -> Waited | None:
+async def _verdict(app: App, now: Progress, event: Event | None, seconds: float) -> Waited | None:
     """What can be said now; None while there is still something to wait for."""
-    if event.status in {EventStatus.RECORDED, EventStatus.FAILED}:
-        failed = event.status is EventStatus.FAILED
+    if now.status in {EventStatus.RECORDED, EventStatus.FAILED}:
+        failed = now.status is EventStatus.FAILED
         return Waited(done=True, failed=int(failed))
-    counts = event.counts
-    if event.status is EventStatus.EXPANDED and all(status in FINAL for status in counts):
-        return Waited(done=True, failed=counts.get(Status.FAILED, 0) + counts.get(Status.HELD, 0))
-    put_off = {Status.DEFERRED, Status.UNCERTAIN}
-    if event.status is EventStatus.EXPANDED and all(status in FINAL | put_off for status in counts):
-        return await _put_off(app, event, counts)
-    if event.status is EventStatus.ACCEPTED and event.reason:
-        return Waited(False, why=f"the event waits: {event.reason}")
+    if event is not None and event.status is EventStatus.EXPANDED:
+        counts = event.counts
+        if all(status in FINAL for status in counts):
+            return Waited(done=True, failed=counts.get(Status.FAILED, 0) + counts.get(Status.HELD, 0))
+        if all(status in FINAL | {Status.DEFERRED, Status.UNCERTAIN} for status in counts):
+            return await _put_off(app, event, counts)
+    if now.status is EventStatus.ACCEPTED and now.reason:
+        return Waited(False, why=f"the event waits: {now.reason}")
     if seconds > WORKER_SECONDS and not await app.ledger.workers.alive(ALIVE_WITHIN):
         return Waited(False, unreachable=True, why=_NO_WORKER)
     return None

@@ -166,6 +166,8 @@ def _profiles(question: Question, instance: Instance) -> dict[str, dict[str, str
     profiles: dict[str, dict[str, str]] = {}
     for people in (_owners(question), *(instance.people(role) for role in ROLES)):
         for person in people:
+            if person.name is person.language is person.time_zone is None:
+                continue  # most of a hundred thousand say nothing of themselves
             profile = profiles.setdefault(folded(person.address), {})
             for key in ("name", "language", "time_zone"):
                 if (value := getattr(person, key)) is not None:

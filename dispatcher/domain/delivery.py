@@ -70,6 +70,7 @@ class Outcome:
         enhanced_code: The enhanced status code of RFC 3463 (``5.1.1``), if the reply had one.
         reply: The reply's text, or what happened instead; at most 500 characters.
         tried: False if the server heard nothing of the message; that is no try, and nothing is recorded.
+        later: Where it was not tried, in how many seconds to see to it again; 0 for at once.
     """
 
     status: Status
@@ -78,12 +79,14 @@ class Outcome:
     enhanced_code: str | None = None
     reply: str = ""
     tried: bool = True
+    later: float = 0.0
 
 
 #: Why a delivery stands where it stands without a try; beside `OUTCOME_REASONS`, there are no others.
 MOVE_REASONS = frozenset(
     {
         "cancelled",  # its event was withdrawn before it left
+        "domain_limit",  # it went back to the queue unsent, because its domain is at its limit
         "expired",  # what it announces was over before it left
         "incident",  # a major incident affects its instance, and its type waits for the end of that
         "incident_over",  # that is over, and it went back to the queue

@@ -6,13 +6,12 @@ its reader is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from dispatcher.domain.catalogue import CommunicationType
-from dispatcher.domain.delivery import NewDelivery
 from dispatcher.domain.moment import parse_duration
 from dispatcher.domain.values import ValueInvalid, parse_value
 
@@ -47,18 +46,27 @@ def _by_field(spec: CommunicationType, fields: Mapping[str, Any], time_zone: str
     return _end_of_day(value, time_zone) if isinstance(value, date) else None
 
 
-def too_late(
-    spec: CommunicationType, fields: Mapping[str, Any], deliveries: Sequence[NewDelivery], now: datetime
-) -> list[str]:
-    """What the sender of an event should know of those deliveries that are over before they begin."""
-    over = sum(one.expires_at is not None and one.expires_at <= now for one in deliveries)
+def is_over(ends: datetime | None, now: datetime) -> bool:
+    """Whether a mail that ends at that moment must not leave any more."""
+    return ends is not None and ends <= now
+
+
+def too_late(spec: CommunicationType, fields: Mapping[str, Any], over: int, made: int) -> list[str]:
+    """What the sender of an event should know of those deliveries that are over before they begin.
+
+    Args:
+        spec: The communication type.
+        fields: Plain JSON values by field, as the event gave them.
+        over: How many they are.
+        made: Of how many.
+    """
     if not over:
         return []
     named = f"{spec.expires} ({str(_given(spec, fields))[:60]})" if spec.expires else "expires_after"
     passed = f"{named} has passed"
-    if over == len(deliveries):
+    if over == made:
         return [f"{passed}, so nobody is mailed"]
-    return [f"{passed} for {over} of {len(deliveries)} deliveries, which are not sent"]
+    return [f"{passed} for {over} of {made} deliveries, which are not sent"]
 
 
 def _given(spec: CommunicationType, fields: Mapping[str, Any]) -> Any:

@@ -68,6 +68,11 @@ class Told:
     at: datetime
 
 
+def is_shown(catalogue: Catalogue, told: Told) -> bool:
+    """Whether an event is told on a channel that shows notices."""
+    return any(_shown(catalogue, told))
+
+
 def notices_of(
     catalogue: Catalogue,
     told: Told,
@@ -83,8 +88,7 @@ def notices_of(
         facts: What it says beside its own fields, by instance.
     """
     spec = catalogue.types[told.type]
-    channels = spec.channels if told.channels is None else told.channels
-    shown = ("admin-centre" in channels, "in-product" in channels)
+    shown = _shown(catalogue, told)
     if not any(shown):
         return []
     ends_alerts = shown[1] or _turn(catalogue, told.type) in _ENDS_ALERTS
@@ -125,6 +129,12 @@ def alerts_among(notices: Iterable[Notice], now: datetime) -> list[Notice]:
         if notice.ends_alerts and notice.subject:
             ended.add(notice.subject)
     return found
+
+
+def _shown(catalogue: Catalogue, told: Told) -> tuple[bool, bool]:
+    """Whether the admin centre shows it, and whether the application does."""
+    channels = catalogue.types[told.type].channels if told.channels is None else told.channels
+    return "admin-centre" in channels, "in-product" in channels
 
 
 def _turn(catalogue: Catalogue, key: str) -> Turn | None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dispatcher.errors import Problem
 from dispatcher.files.folder import NEVER, Stat
-from dispatcher.files.recipient_cache import Cached, Version
+from dispatcher.files.recipient_cache import Cached
+from dispatcher.files.recipient_form import Version
 from dispatcher.files.source import MAX_BYTES, parse
 
 

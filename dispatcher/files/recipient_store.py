@@ -7,12 +7,10 @@ other processes and after a restart. A file that is deleted takes its instance w
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-
-import orjson
 
 from dispatcher.domain.address import folded
 from dispatcher.domain.event import Selection
@@ -20,12 +18,12 @@ from dispatcher.domain.instance import Instance
 from dispatcher.errors import Problem
 from dispatcher.files.folder import NEVER, Listing, list_folder
 from dispatcher.files.ownership import Entry, FileProblem, settle
-from dispatcher.files.recipient_cache import Cached, RecipientCache, Version
+from dispatcher.files.recipient_cache import Cached, RecipientCache
+from dispatcher.files.recipient_form import Version, instance_of, names, outline_of
+from dispatcher.files.recipient_shelf import Shelf
 from dispatcher.files.recipient_version import read_version
 
 FOLDER = "recipients"
-#: In a form, which has JSON's escapes: nothing else can stand there like this.
-_SANDBOX_OF = re.compile(rb'"sandbox_of":"([^"]+)"')
 
 _log = logging.getLogger(__name__)
 
@@ -49,31 +47,42 @@ class RecipientStore:
         self._refused: dict[str, Problem] = {}
         self._problems: list[FileProblem] = []
         self._force: Mapping[str, Version] = {}
-        self._made: dict[str, tuple[Version, Instance]] = {}
-        self._paired: Mapping[str, Version] | None = None
-        self._sandboxes: dict[str, list[str]] = {}
+        self._shelf = Shelf()
+        self._looking = threading.Lock()
+        self._sandboxes: Mapping[str, Sequence[str]] = {}
         self._look(first=True)
 
     def refresh(self) -> list[FileProblem]:
         """Read what changed, and give every file that is set aside now, in the order of their paths.
 
-        A folder in which nothing changed costs a look at each file's times, no more.
+        A folder in which nothing changed costs a look at each file's times, no more. It may run in a thread:
+        what is in force changes at one stroke at its end.
         """
-        self._look()
-        return list(self._problems)
+        with self._looking:
+            self._look()
+            return list(self._problems)
 
     def get(self, instance: str) -> Instance | None:
-        """The instance with this id; None if there is none in force."""
+        """The instance with this id; None if there is none in force.
+
+        It is made anew, some microseconds for each of its people, unless it was asked for lately. Other
+        threads may ask as well.
+        """
         version = self._force.get(instance)
-        return None if version is None else self._instance(version)
+        return None if version is None else self._shelf.get(version)
+
+    def outline(self, instance: str) -> Instance | None:
+        """The instance with this id as `get` gives it, but without its people; cheap with any number."""
+        version = self._force.get(instance)
+        return None if version is None else outline_of(version)
 
     def all(self) -> Sequence[Instance]:
         """Every instance in force, in the order of their ids."""
-        return [self._instance(version) for version in self._force.values()]
+        return [self._shelf.get(version) for version in self._force.values()]
 
     def by_region(self, region: str) -> Sequence[Instance]:
         """Those of a region, in the order of their ids."""
-        return [self._instance(version) for version in self._force.values() if version.region == region]
+        return [self._shelf.get(version) for version in self._force.values() if version.region == region]
 
     def selected(self, selection: Selection) -> Sequence[Instance]:
         """The instances in force that a selection names; of a thread's it names none."""
@@ -83,6 +92,20 @@ class RecipientStore:
             return self.all()
         found = map(self.get, dict.fromkeys(selection.values))
         return [one for one in found if one is not None]
+
+    def outlines(self, selection: Selection) -> Iterator[Instance]:
+        """The instances in force that a selection names, in the order of `ids_of`, without their people."""
+        return (outline_of(self._force[name]) for name in self.ids_of(selection))
+
+    def ids_of(self, selection: Selection) -> Sequence[str]:
+        """The ids of the instances in force that a selection names, in their order; makes none."""
+        force = self._force
+        if selection.kind == "region":
+            region = selection.values[0]
+            return [name for name, version in force.items() if version.region == region]
+        if selection.kind == "all":
+            return list(force)
+        return [name for name in dict.fromkeys(selection.values) if name in force]
 
     def naming(self, address: str, limit: int) -> tuple[Sequence[Instance], int]:
         """The instances in force that name an address in any role, and how many there are.
@@ -96,17 +119,11 @@ class RecipientStore:
         """
         # An address holds nothing that JSON escapes, so who has it as a whole value has it in this spelling.
         needle = b'"' + folded(address).encode() + b'"'
-        forms = [version.form for version in self._force.values() if needle in version.form.lower()]
-        return [Instance.model_validate(orjson.loads(form)) for form in forms[:limit]], len(forms)
+        found = [version for version in self._force.values() if names(version, needle)]
+        return [instance_of(version) for version in found[:limit]], len(found)
 
     def sandboxes_of(self, production: str) -> Sequence[str]:
         """The ids of the instances that say they are its sandboxes, in their order."""
-        if self._paired is not self._force:
-            self._paired, self._sandboxes = self._force, {}
-            for name, version in self._force.items():
-                # Ten thousand forms take milliseconds so; instances are made only when they are asked for.
-                if found := _SANDBOX_OF.search(version.form):
-                    self._sandboxes.setdefault(found[1].decode(), []).append(name)
         return self._sandboxes.get(production, ())
 
     def ids(self) -> AbstractSet[str]:
@@ -116,14 +133,6 @@ class RecipientStore:
     def lost(self) -> Sequence[FileProblem]:
         """The files of which nothing is in force, in the order of their paths; as of the last look."""
         return [problem for problem in self._problems if problem.in_force is None]
-
-    def _instance(self, version: Version) -> Instance:
-        """Made when it is first asked for: most commands ask for a few of many."""
-        made = self._made.get(version.instance)
-        if made is None:
-            made = version, Instance.model_validate(orjson.loads(version.form))
-            self._made[version.instance] = made
-        return made[1]
 
     def _recalled(self, cached: Cached) -> Entry:
         """What the last process read; to be read anew if the catalogue no longer has a word that it uses."""
@@ -145,8 +154,9 @@ class RecipientStore:
         for problem in self._problems:
             if problem not in told:
                 _log.warning("%s", problem)
-        self._force = {instance: self._entries[name].in_force for instance, name in sorted(owners.items())}
-        self._made = {key: made for key, made in self._made.items() if self._force.get(key) is made[0]}
+        force = {instance: self._entries[name].in_force for instance, name in sorted(owners.items())}
+        self._force, self._sandboxes = force, _paired(force)
+        self._shelf.keep(force)
         cacheable = {name: entry.cached() for name, entry in self._entries.items() if entry.good is not None}
         if cacheable != self._saved:
             self._saved = cacheable
@@ -170,8 +180,18 @@ class RecipientStore:
 
     def _with_newer(self, entries: dict[str, Entry]) -> dict[str, Entry]:
         """A broken file's last good version may have been seen by another process only."""
-        others = self._cache.load_if_changed()
+        broken = {name for name, entry in entries.items() if entry.read is None}
+        others = self._cache.load_if_changed(broken)
         return {
             name: entry.with_newer(others[name].version) if name in others else entry
             for name, entry in entries.items()
         }
+
+
+def _paired(force: Mapping[str, Version]) -> Mapping[str, Sequence[str]]:
+    """The sandboxes of each instance that has some."""
+    found: dict[str, list[str]] = {}
+    for name, version in force.items():
+        if version.sandbox_of is not None:
+            found.setdefault(version.sandbox_of, []).append(name)
+    return found

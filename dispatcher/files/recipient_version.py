@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import orjson
 
 from dispatcher.files.folder import NEVER, Stat, stat_of
 from dispatcher.files.ownership import Entry
-from dispatcher.files.recipient_cache import Version
-from dispatcher.files.recipient_files import Reading, read_instance, unreadable
+from dispatcher.files.recipient_files import read_instance, unreadable
+from dispatcher.files.recipient_form import version_of
 from dispatcher.files.source import MAX_BYTES
 
 #: A file that changed this shortly before it was read may change again without its times moving on, for
@@ -46,26 +42,10 @@ def read_version(root: Path, name: str, keys: frozenset[str], known: Entry | Non
     reading = read_instance(raw, name, keys)
     if reading.instance is None:
         return Entry(stat, good=good, problems=reading.problems)
-    read = _version(reading, before)
+    read = version_of(reading.instance, reading.form, before[1])
     return Entry(stat, read=good if good == read else read, good=good)
 
 
 def _quiet(stat: Stat) -> bool:
     # The file system's times come from the machine's clock, not from the one that tests turn.
     return time.time_ns() - max(stat[:2]) > SETTLE_NS
-
-
-def _version(reading: Reading, stat: Stat) -> Version:
-    form = reading.form
-    return Version(
-        instance=form["instance"],
-        region=form.get("region"),
-        changed=stat[1],
-        words=tuple(sorted(_words(form))),
-        form=orjson.dumps(form),
-    )
-
-
-def _words(form: Mapping[str, Any]) -> set[str]:
-    people = form.get("recipients", ())
-    return {word for person in people for key in ("only", "except") for word in person.get(key, ())}

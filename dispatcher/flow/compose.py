@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.delivery import Claim, Outcome, Status
@@ -16,15 +18,30 @@ from dispatcher.mail.content import DECIDE, UNSUBSCRIBE
 from dispatcher.mail.message import Addressee, Sealed, finish
 from dispatcher.smtp.envelope import Envelope
 
-#: Variants kept in memory; the rows of one batch rarely need more.
-KEPT = 1_000
+#: Bytes of content kept in memory, those used last; the rows of one batch rarely need more than one of it.
+KEPT_BYTES = 16_000_000
 #: A worker that was started without the setting must not cost anybody a mail that others can send.
 _NO_URL = (
     "the mail was made with a link for its reader, and this worker does not know where that leads: "
     "set DISPATCHER_PUBLIC_URL as it was, on every machine, and restart the worker"
 )
 
-Content = Sealed | str
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Content that can be finished, and what it has a place for; a look into its bodies costs more.
+
+    Attributes:
+        size: Bytes.
+    """
+
+    sealed: Sealed
+    size: int
+    unsubscribe: bool
+    decide: bool
+
+
+Content = Ready | str
 
 
 class Compose:
@@ -47,7 +64,8 @@ class Compose:
         self._ledger = ledger
         self._public_url = public_url
         self._key: LinkKey | None = None
-        self._kept: dict[int, Content] = {}
+        self._kept: OrderedDict[int, Ready] = OrderedDict()
+        self._kept_bytes = 0
         self.optional = optional_types(catalogue)
         self.waiting = waiting_types(catalogue)
 
@@ -58,13 +76,14 @@ class Compose:
             ServiceUnreachable: The ledger does not answer.
         """
         wanted = {claim.variant for claim in claims}
-        found = {variant: self._kept[variant] for variant in wanted & self._kept.keys()}
+        found: dict[int, Content] = {}
+        for variant in wanted & self._kept.keys():
+            self._kept.move_to_end(variant)
+            found[variant] = self._kept[variant]
         if missing := sorted(wanted - found.keys()):
             read = await self._ledger.claims.content(missing)
-            found |= {variant: _unsealed(read.get(variant)) for variant in missing}
-        if len(self._kept) > KEPT:
-            self._kept.clear()
-        self._kept |= found
+            for variant in missing:
+                found[variant] = self._keep(variant, _ready(read.get(variant)))
         if self._public_url and any(self._has_link(claim, found[claim.variant]) for claim in claims):
             self._key = await self._ledger.link_keys.newest()
         return found
@@ -74,7 +93,7 @@ class Compose:
         if isinstance(content, str):
             return Outcome(Status.FAILED, "unsendable", reply=content)
         sender = self._catalogue.sender(claim.sender)
-        if _shows_link(content) and (self._key is None or not self._public_url):
+        if (content.unsubscribe or content.decide) and (self._key is None or not self._public_url):
             return Outcome(Status.DEFERRED, "unsendable", reply=_NO_URL)
         try:
             person = Addressee(
@@ -87,39 +106,47 @@ class Compose:
                 unsubscribe=self._stop_link(claim, content),
                 decide=self._decide_link(claim, content),
             )
-            return Envelope(sender.address, claim.address, finish(content, person))
+            return Envelope(sender.address, claim.address, finish(content.sealed, person))
         except ValueError as error:
             return Outcome(Status.FAILED, "unsendable", reply=str(error)[:500])
 
+    def _keep(self, variant: int, content: Content) -> Content:
+        """Have it at hand for later batches; what was not used for longest makes room."""
+        if isinstance(content, str):
+            return content
+        self._kept[variant] = content
+        self._kept_bytes += content.size
+        while self._kept_bytes > KEPT_BYTES:
+            self._kept_bytes -= self._kept.popitem(last=False)[1].size
+        return content
+
     def _has_link(self, claim: Claim, content: Content) -> bool:
         """Whether a mail has a link for its reader, as far as there is a public URL."""
-        return claim.type in self.optional or _shows_link(content)
+        if claim.type in self.optional:
+            return True
+        return not isinstance(content, str) and (content.unsubscribe or content.decide)
 
-    def _stop_link(self, claim: Claim, content: Sealed) -> str | None:
+    def _stop_link(self, claim: Claim, content: Ready) -> str | None:
         """Where the reader opts out; mails that were made without a link have it in their header."""
-        stops = claim.type in self.optional or content.has(UNSUBSCRIBE)
+        stops = claim.type in self.optional or content.unsubscribe
         if not stops or self._key is None or not self._public_url:
             return None
         chooser = Chooser(claim.address, claim.type, claim.language)
         return choices_link(self._public_url, self._key, chooser)
 
-    def _decide_link(self, claim: Claim, content: Sealed) -> str | None:
+    def _decide_link(self, claim: Claim, content: Ready) -> str | None:
         """Where the reader decides about the date."""
-        if not content.has(DECIDE) or self._key is None or not self._public_url:
+        if not content.decide or self._key is None or not self._public_url:
             return None
         reader = {"a": claim.address, "d": claim.id, "l": claim.language}
-        return decide_link(self._public_url, self._key, content.decide, reader)
+        return decide_link(self._public_url, self._key, content.sealed.decide, reader)
 
 
-def _shows_link(content: Content) -> bool:
-    """Whether there is a place for a link in the content, which stays as it was rendered."""
-    return not isinstance(content, str) and (content.has(UNSUBSCRIBE) or content.has(DECIDE))
-
-
-def _unsealed(content: VariantContent | None) -> Content:
+def _ready(content: VariantContent | None) -> Content:
     if content is None:
         return "its content is missing from the ledger"
     try:
-        return Sealed.load(content.content)
+        sealed = Sealed.load(content.content)
+        return Ready(sealed, len(content.content), sealed.has(UNSUBSCRIBE), sealed.has(DECIDE))
     except (ValueError, KeyError, TypeError):
         return "its content in the ledger is damaged, or of another version"

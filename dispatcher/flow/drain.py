@@ -15,27 +15,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 
-from dispatcher.domain.delivery import Claim, Lane, Status
+from dispatcher.domain.delivery import Lane, Status
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.attempt import Attempt, Terms
-from dispatcher.flow.compose import Content
 from dispatcher.flow.patience import for_at_most, patiently
+from dispatcher.flow.senders import Open, Senders
 from dispatcher.ledger.ledger import Ledger
-from dispatcher.ledger.outcomes import Recorded
 
-#: Outcomes are committed together, at most so long or so many apart.
-FLUSH_SECONDS = 0.1
-FLUSH_ROWS = 200
-#: Claims held at a time: enough to keep every session busy while outcomes are committed, and a bound on
-#: what a killed worker leaves in doubt.
+#: Claims held at a time, a bound on what a killed worker leaves in doubt.
 WINDOW = 200
+#: Outcomes are committed together, at most so long or so many apart. It is half of the window, so that the
+#: other half is on its way while one half is committed and claimed anew.
+FLUSH_SECONDS = 0.1
+FLUSH_ROWS = 100
 #: After so long nothing more is claimed, and the sweep rings for the rest: the queue ends jobs after half an
 #: hour, and a transaction that hangs may take 22 minutes of that.
 BUDGET_SECONDS = 300.0
@@ -50,27 +49,16 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Open:
-    """A claim that is not recorded yet.
-
-    Attributes:
-        until: Up to when it holds, on the loop's clock.
-    """
-
-    claim: Claim
-    content: Content
-    until: float
-
-
-@dataclass(slots=True)
 class Tally:
     """What a worker counts over all its runs.
 
     Attributes:
         stale: Outcomes that the ledger refused, because somebody else had the delivery by then.
+        sent: Messages that a server took, by lane.
     """
 
     stale: int = 0
+    sent: Counter[Lane] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -88,15 +76,14 @@ class Drain:
     stopping: asyncio.Event
     tally: Tally
     beside: Callable[[], int]
-    _open: dict[Claim, _Open] = field(default_factory=dict)
-    _waiting: deque[_Open] = field(default_factory=deque)
-    _returning: list[Claim] = field(default_factory=list)
-    _done: list[Recorded] = field(default_factory=list)
-    _more: asyncio.Event = field(default_factory=asyncio.Event)
-    _news: asyncio.Event = field(default_factory=asyncio.Event)
-    _withdrawn: AbstractSet[str] = frozenset()
+    _open: set[Open] = field(default_factory=set)
+    _senders: Senders = field(init=False)
     _claiming: bool = True
     _again: bool = False
+
+    def __post_init__(self) -> None:
+        """Nothing happens before `run`, but to have hands for it."""
+        self._senders = Senders(self.attempt, self.terms.sessions, self.stopping)
 
     @property
     def held(self) -> int:
@@ -106,7 +93,7 @@ class Drain:
     def look_again(self) -> bool:
         """Have it look for more even if its last look found nothing; False if it claims no more."""
         self._again = True
-        self._news.set()
+        self._senders.wake()
         return self._claiming
 
     async def run(self) -> int:
@@ -116,15 +103,14 @@ class Drain:
             ServiceUnreachable: The ledger does not answer, and nothing is on its way.
         """
         ends = self._now() + BUDGET_SECONDS
-        senders = [asyncio.create_task(self._sender()) for _ in range(self.terms.sessions)]
-        minding = [asyncio.create_task(self._renew()), asyncio.create_task(self._withdraw())]
+        minding = [asyncio.create_task(self._renew()), asyncio.create_task(self._look())]
         recorded = 0
         try:
             while True:
                 room = self.attempt.relay.room()
                 self._claiming = not self.stopping.is_set() and room != 0 and self._now() < ends
                 if self.stopping.is_set() or room == 0:
-                    self._put_back(self._waiting)
+                    self._senders.put_back()
                 await self._give_back("" if room is None or self.stopping.is_set() else "relay_unreachable")
                 if self._claiming:
                     self._again = False
@@ -136,8 +122,8 @@ class Drain:
             self._claiming = False
             for task in minding:
                 task.cancel()
-            await self._close(senders)
-            await asyncio.gather(*minding, *senders, return_exceptions=True)
+            await self._close()
+            await asyncio.gather(*minding, self._senders.ended(), return_exceptions=True)
 
     async def _take(self, window: int) -> None:
         """Claim as many as there is room for, in few large batches rather than many small ones."""
@@ -161,62 +147,45 @@ class Drain:
             # The rows may be ours all the same: learn of them, so that they can be given back.
             await asyncio.wait({claiming}, timeout=LAST_SECONDS)
             if claiming.done() and not claiming.exception():
-                self._returning += claiming.result()
+                self._senders.returning += [Open(claim, until) for claim in claiming.result()]
             raise
         except ServiceUnreachable:
             if not self._open:
                 raise
             return  # what is on its way is seen through first
-        await self._accept([_Open(claim, "", until) for claim in claims])
+        await self._accept([Open(claim, until) for claim in claims])
 
-    async def _accept(self, taken: list[_Open]) -> None:
+    async def _accept(self, taken: list[Open]) -> None:
         """Let the senders have what was claimed, once its content is read."""
-        self._open |= {one.claim: one for one in taken}
+        self._open.update(taken)
         try:
             contents = await patiently(lambda: self.attempt.compose.contents([one.claim for one in taken]))
-            for one in taken:
-                one.content = contents[one.claim.variant]
-        finally:
-            self._waiting.extend(taken)
-        self._more.set()
-
-    async def _sender(self) -> None:
-        """Send one waiting claim after the other."""
-        while True:
-            while not self._waiting or self.stopping.is_set():
-                self._more.clear()
-                await self._more.wait()
-            one = self._waiting.popleft()
-            came = await self.attempt(one.claim, one.content, partial(self._holds, one))
-            if came is None:
-                self._returning.append(one.claim)
-            else:
-                self._done.append(came)
-            self._news.set()
+        except BaseException:
+            self._senders.returning += taken
+            raise
+        for one in taken:
+            one.content = contents[one.claim.variant]
+        self._senders.send(taken)
 
     async def _flush(self) -> int:
         """Wait for outcomes, a little longer for those that come soon after, and commit them together."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_SECONDS):
-                await self._news.wait()
-        self._news.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_SECONDS):
-                while len(self._done) + len(self._returning) < min(FLUSH_ROWS, len(self._open)):
-                    await self._news.wait()
-                    self._news.clear()
+        if not (self._again and self._claiming):
+            await self._senders.news(1, IDLE_SECONDS)
+        if not (self._again and self._claiming):
+            await self._senders.news(min(FLUSH_ROWS, len(self._open)), FLUSH_SECONDS)
         return await self._record(patiently)
 
     async def _record(self, keep_at: Callable[[Callable[[], Awaitable[int]]], Awaitable[int]]) -> int:
         """Commit what is done; it stays known here until it is committed."""
-        batch = self._done[:]
+        batch = self._senders.done[:]
         if not batch:
             return 0
-        stale = await keep_at(lambda: self.ledger.claims.record(batch))
-        del self._done[: len(batch)]
-        for one in batch:
-            self._open.pop(one.claim, None)
-        failed = [one for one in batch if one.outcome.status is Status.FAILED]
+        outcomes = [one.came for one in batch if one.came is not None]
+        stale = await keep_at(lambda: self.ledger.claims.record(outcomes))
+        del self._senders.done[: len(batch)]
+        self._open.difference_update(batch)
+        self.tally.sent[self.lane] += sum(one.outcome.status is Status.SENT for one in outcomes)
+        failed = [one for one in outcomes if one.outcome.status is Status.FAILED]
         if failed:
             _log.warning(
                 "%d of %d deliveries failed for good; the first: %s %s",
@@ -236,7 +205,7 @@ class Drain:
         pause = seconds / 3
         while True:
             await asyncio.sleep(pause)
-            held = list(self._open.values())
+            held = list(self._open)
             until = self._now() + seconds
             try:
                 ours = await self.ledger.claims.renew([one.claim for one in held], self.terms.lease)
@@ -249,50 +218,44 @@ class Drain:
                 one.until = until if one.claim in ours else 0.0
             pause = seconds / 3
 
-    async def _withdraw(self) -> None:
+    async def _look(self) -> None:
         """Learn of events that are cancelled while deliveries of theirs wait here: they go back unsent."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            waiting = {one.claim.event for one in self._waiting}
-            if waiting:
+            self._senders.mind()
+            if waiting := {one.claim.event for one in self._open}:
                 with suppress(ServiceUnreachable):
-                    self._withdrawn = await self.ledger.events.cancelled(waiting)
-
-    def _put_back(self, waiting: deque[_Open]) -> None:
-        """Let no sender have what waits."""
-        self._returning += [one.claim for one in waiting]
-        waiting.clear()
+                    self._senders.withdrawn = await self.ledger.events.cancelled(waiting)
 
     async def _give_back(self, reason: str) -> None:
         """Return to the queue what was not begun; known here until the ledger has it back."""
-        going = self._returning[:]
-        if going:
-            await patiently(lambda: self.ledger.claims.give_back(going, reason))
-            del self._returning[: len(going)]
-            for claim in going:
-                self._open.pop(claim, None)
+        senders = self._senders
+        while senders.returning:
+            own = senders.returning[0].untried
+            going = {one for one in senders.returning if one.untried == own}
+            claims, later = [one.claim for one in going], timedelta(seconds=own.later)
+            await patiently(partial(self.ledger.claims.give_back, claims, own.reason or reason, later))
+            senders.returning = [one for one in senders.returning if one not in going]
+            self._open -= going
 
-    async def _close(self, senders: list[asyncio.Task[None]]) -> None:
+    async def _close(self) -> None:
         """At the end: normally there is nothing left; cut short, see through what has begun.
 
         A statement that hangs on a locked database is left to itself rather than waited for.
         """
-        if self._open or self._returning:
+        self._senders.ending = True
+        if self._open or self._senders.returning:
             await for_at_most(LAST_SECONDS, self._see_through())
-        for sender in senders:
-            sender.cancel()
-        if self._done:
+        self._senders.cancel()
+        if self._senders.done:
             await for_at_most(1.0, self._record(lambda commit: commit()))
 
     async def _see_through(self) -> None:
-        self._put_back(self._waiting)
-        while self._open or self._returning:
+        self._senders.put_back()
+        while self._open or self._senders.returning:
             await self._give_back("")
             if self._open:
                 await self._flush()
-
-    def _holds(self, one: _Open) -> bool:
-        return self._now() < one.until and one.claim.event not in self._withdrawn
 
     @staticmethod
     def _now() -> float:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from dispatcher.domain.catalogue import Catalogue, CommunicationType
 from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import Event, EventStatus
-from dispatcher.domain.expiry import too_late
-from dispatcher.domain.fields import filled
 from dispatcher.domain.retry import GIVE_UP
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.advance import Advancer
-from dispatcher.flow.decide_links import links_of
-from dispatcher.flow.draft import Draft, Means
+from dispatcher.flow.making import Making, Tools
 from dispatcher.flow.notices import NoticeBook
-from dispatcher.flow.past import past_of
-from dispatcher.flow.readers import Facts, Reader, Readers, follows, instances_of
-from dispatcher.ledger.expansions import Expansion
+from dispatcher.flow.parts import StoppedError
+from dispatcher.flow.readers import Facts, Readers, follows
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.mail.renderer import Renderer
 from dispatcher.queue.bell import Bell
@@ -38,14 +34,8 @@ SOON = timedelta(seconds=3)
 PATIENCE = timedelta(minutes=2)
 #: Waiting events read at a time.
 _TOGETHER = 100
-_NOBODY_NAMED = "nobody is named for this type in the recipient lists"
-_NOBODY_TOLD = "nobody was told of an incident in this thread, or about these instances"
 
 _log = logging.getLogger(__name__)
-
-
-class _StoppedError(Exception):
-    """The worker is to stop; the event stays as it was."""
 
 
 class Expand:
@@ -67,20 +57,25 @@ class Expand:
     ) -> None:
         self._catalogue = catalogue
         self._recipients = recipients
-        self._readers = Readers(recipients, ledger, clock, catalogue.owners)
         self._ledger = ledger
-        self._renderer = renderer
-        self._bell = bell
         self._clock = clock
         self._advancer = Advancer(catalogue, recipients)
-        self._notices = NoticeBook(catalogue, recipients, ledger)
+        self._tools = Tools(
+            catalogue,
+            ledger,
+            renderer,
+            bell,
+            clock,
+            Readers(recipients, ledger, clock, catalogue.owners),
+            NoticeBook(catalogue, recipients, ledger),
+        )
         self._stopping = threading.Event()
         self._expanding_all = False
         self.worker = ""
         self.links = False
 
     def stop(self) -> None:
-        """Begin no further variant; what was begun is done again by another worker."""
+        """Begin no further variant; what is not stored is made again by another worker."""
         self._stopping.set()
 
     async def __call__(self, event_id: str) -> None:
@@ -91,12 +86,12 @@ class Expand:
             ServiceUnreachable: The ledger cannot commit; the sweep tries again.
         """
         if event_id != EVERY:
-            with suppress(_StoppedError):
+            with suppress(StoppedError):
                 await self._expand(await self._ledger.events.get(event_id))
         elif not self._expanding_all:
             self._expanding_all = True
             try:
-                with suppress(_StoppedError):
+                with suppress(StoppedError):
                     await self._all()
             finally:
                 self._expanding_all = False
@@ -111,7 +106,7 @@ class Expand:
         """Expand the event; what goes wrong with it is no matter for those behind it."""
         try:
             return await self._expand(event)
-        except (ServiceUnreachable, _StoppedError):
+        except (ServiceUnreachable, StoppedError):
             raise
         except Exception:  # noqa: BLE001 - one event must never stop the others
             _log.exception("event %s cannot be expanded; it is tried again", event.id)
@@ -126,7 +121,7 @@ class Expand:
         holding = asyncio.create_task(self._hold(event.id))
         try:
             return await self._make(event)
-        except (asyncio.CancelledError, _StoppedError):
+        except (asyncio.CancelledError, StoppedError):
             with suppress(ServiceUnreachable):
                 await self._ledger.expansions.let_go(event.id)
             raise
@@ -156,52 +151,19 @@ class Expand:
             return False
         if event.thread:
             await self._expand_earlier(event)
-        self._recipients.refresh()
+        await asyncio.to_thread(self._recipients.refresh)  # ten thousand files take a tenth of a second
         if (missing := self._missing(event)) and self._clock() - event.accepted_at < PATIENCE:
             reason = f"this worker does not know {missing}; put the same recipient lists on every machine"
             await self._ledger.expansions.postpone(event.id, reason)
             return False
         facts = await self._facts(event)
-        readers, warnings = await self._readers.of(event, spec, facts)
-        past = await past_of(self._catalogue, self._ledger, event, readers, facts)
-        decide = await self._decide(event, readers)
-        means = Means(self._catalogue, self._renderer, self._clock, self.links, decide)
-        draft = Draft(event, past, means)
-        # Rendering takes milliseconds a variant, and there may be thousands; the loop must go on.
-        await asyncio.to_thread(self._add_all, readers, draft)
-        if draft.faults and len(draft.faults) == len(draft.variants):
-            await self._ledger.expansions.postpone(event.id, draft.faults[0])
-            _log.error("event %s cannot be rendered and is tried again: %s", event.id, draft.faults[0])
-            return False
-        expansion = Expansion(
-            variants=draft.variants,
-            deliveries=draft.deliveries,
-            message_ids=draft.message_ids,
-            on_uncertain=spec.on_uncertain,
-            reason=_NOBODY_TOLD if follows(event, spec) else _NOBODY_NAMED,
-            warnings=[*event.warnings, *warnings, *self._too_late(event, spec, draft, facts)],
-            notices=await self._notices.expanded(event, instances_of(readers), facts),
-        )
-        if await self._ledger.expansions.store(event.id, expansion):
-            await self._bell.ring_deliver(event.lane)
-        return True
+        return await Making(self._tools, event, facts, links=self.links)(self._stopping)
 
     async def _facts(self, event: Event) -> Facts:
         """What the plans of the event's instances say where it says nothing itself."""
         if not self._advancer.concerns(event.effective_type, event.fields):
             return {}
         return await self._ledger.plans.of_event(event.id)
-
-    async def _decide(self, event: Event, readers: Sequence[Reader]) -> Mapping[str, Mapping[str, str]]:
-        """What links say by which admins decide; none where nobody could follow them."""
-        if not self.links:
-            return {}
-        instances = list(dict.fromkeys(one.instances[0].id for one in readers))
-        return await links_of(self._catalogue, self._ledger, event, instances, self._clock())
-
-    def _too_late(self, event: Event, spec: CommunicationType, draft: Draft, facts: Facts) -> Sequence[str]:
-        fields = filled(event.fields, next(iter(facts.values()), {}))
-        return too_late(spec, fields, draft.deliveries, self._clock())
 
     async def _wait_for_catalogue(self, event: Event, lacking: str) -> bool:
         """Leave the event to a worker that has a newer catalogue; there was one that accepted it."""
@@ -232,12 +194,6 @@ class Expand:
             # Ten thousand mails that are less urgent would be waited for.
             if lanes.index(earlier.lane) <= lanes.index(event.lane):
                 await self._expand_or_tell(earlier)
-
-    def _add_all(self, readers: Sequence[Reader], draft: Draft) -> None:
-        for reader in readers:
-            if self._stopping.is_set():
-                raise _StoppedError
-            draft.add(reader)
 
 
 def _unknown(event: Event, spec: CommunicationType) -> str:

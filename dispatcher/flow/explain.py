@@ -18,6 +18,7 @@ _DOUBT = "nobody knows whether it arrived"
 #: Reasons of deliveries that wait, which no attempt tells.
 _WAITS = {
     "relay_unreachable": "the SMTP server takes nothing at present",
+    "domain_limit": "its domain is at its limit (DISPATCHER_SMTP_DOMAINS)",
     "released": "a person let it go after it was held",
     "replayed": "a person had it tried again after it had failed",
     "incident_over": "it was held for an incident, which is over",
@@ -54,7 +55,8 @@ async def explain(ledger: Ledger, what: str) -> list[Story]:
         text = f"The ledger has no mail to {what}, and none with that Message-ID. {hint}"
         raise NotFound(text) from None
     deliveries = await ledger.deliveries.list(Filter(event=event.id), limit=SHOWN, with_attempts=True)
-    return [Story(event, deliveries, sum(event.counts.values()) - len(deliveries))]
+    # While the event is being expanded, there may be more by now than were counted.
+    return [Story(event, deliveries, max(0, sum(event.counts.values()) - len(deliveries)))]
 
 
 async def _mail(ledger: Ledger, what: str) -> list[Story]:

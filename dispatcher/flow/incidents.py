@@ -87,7 +87,7 @@ class Accounts:
         if selection.kind == "instances":
             return dict.fromkeys(selection.values)
         if selection.kind == "region":
-            return [instance.id for instance in self._recipients.by_region(selection.values[0])]
+            return self._recipients.ids_of(selection)
         return sorted(self._recipients.ids()) if selection.kind == "all" else ()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.event import Event, Selection
 from dispatcher.domain.instance import Instance
-from dispatcher.domain.notice import Notice, Told, alerts_among, notices_of
+from dispatcher.domain.notice import Notice, Told, alerts_among, is_shown, notices_of
 from dispatcher.errors import NotFound
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.flow.present import moment_json
@@ -45,32 +45,44 @@ class NoticeBook:
                 new = one.event
                 told = Told(one.id, new.effective_type, new.channels, new.thread, new.fields, one.at)
                 facts = one.advance.facts_of(one.id)
-                instances = self._recipients.selected(new.selection)
+                instances = self._recipients.outlines(new.selection)
                 notices += notices_of(self._catalogue, told, instances, facts)
         await add_notices(transaction, notices)
 
-    async def expanded(
-        self, event: Event, reached: Sequence[Instance], facts: Mapping[str, Mapping[str, Any]]
-    ) -> Sequence[Notice]:
-        """The notices of an event that is being expanded.
+    async def shown_about(self, event: Event, reached: Collection[str]) -> Sequence[str]:
+        """The instances that there is a notice of, once an event is expanded.
 
         Args:
             event: The event.
-            reached: The instances that somebody is mailed about.
-            facts: What it says beside its own fields, by instance.
+            reached: The ids of the instances that somebody is mailed about.
 
         Raises:
             ServiceUnreachable: The ledger does not answer.
         """
         selection = event.selection
+        if not is_shown(self._catalogue, _told(event)):
+            return ()
         if selection.kind == "thread":
             there = await self._ledger.notices.instances_in(event.thread) if event.thread else ()
-            selection = Selection("instances", tuple(one.id for one in reached) + tuple(sorted(there)))
-        instances = self._recipients.selected(selection)
-        told = Told(
-            event.id, event.effective_type, event.channels, event.thread, event.fields, event.accepted_at
-        )
-        return notices_of(self._catalogue, told, instances, facts)
+            selection = Selection("instances", (*reached, *sorted(there)))
+        return self._recipients.ids_of(selection)
+
+    def expanded(
+        self, event: Event, instances: Sequence[str], facts: Mapping[str, Mapping[str, Any]]
+    ) -> Sequence[Notice]:
+        """The notices of an event about some of its instances.
+
+        Args:
+            event: The event.
+            instances: Their ids; one that has left the lists meanwhile has none.
+            facts: What it says beside its own fields, by instance.
+        """
+        there = filter(None, map(self._recipients.outline, instances))
+        return notices_of(self._catalogue, _told(event), there, facts)
+
+
+def _told(event: Event) -> Told:
+    return Told(event.id, event.effective_type, event.channels, event.thread, event.fields, event.accepted_at)
 
 
 class NoticeBoard:

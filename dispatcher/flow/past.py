@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,29 +55,55 @@ class Past:
         return self.moved.get(reader.instances[0].id)
 
 
-async def past_of(
-    catalogue: Catalogue, ledger: Ledger, event: Event, readers: Sequence[Reader], facts: Facts
-) -> Past:
-    """What counts for these readers of an event; what it changes about windows is noted in the ledger.
+class PastBook:
+    """Looks up what counts of the past for one event, some of its readers at a time."""
 
-    Raises:
-        ServiceUnreachable: The ledger does not answer.
-    """
-    roots = await ledger.threads.roots(event.thread, event.id) if event.thread else {}
-    past = Past(roots, facts=facts)
-    # Partners get their copy from a sender of their own; a window keeps one organizer, whoever sends it.
-    organizer = catalogue.sender("default")
-    entries: dict[str, Entry] = {}
-    moved: dict[str, Window] = {}
-    for said in _windows(catalogue, event, past, readers):
-        changes = await ledger.windows.advance(event.id, said.window, set(said.uids.values()))
-        for instance, uid in said.uids.items():
-            if (change := changes.get(uid)) is None:
-                continue
-            entries[instance] = Entry(uid, change.number, change.window, event.accepted_at, organizer)
-            if change.before and not said.cancelled:
-                moved[instance] = change.before
-    return replace(past, entries=entries, moved=moved)
+    def __init__(self, catalogue: Catalogue, ledger: Ledger, event: Event, facts: Facts) -> None:
+        self._catalogue = catalogue
+        self._ledger = ledger
+        self._event = event
+        self._facts = facts
+        self._grouped: Mapping[tuple[str, str], Root] | None = None
+
+    async def of(self, readers: Sequence[Reader]) -> Past:
+        """What counts for these readers; what the event changes about windows is noted in the ledger.
+
+        Raises:
+            ServiceUnreachable: The ledger does not answer.
+        """
+        past = Past(await self._roots(readers), facts=self._facts)
+        # Partners get their copy from a sender of their own; a window keeps one organizer, whoever sends it.
+        organizer = self._catalogue.sender("default")
+        entries: dict[str, Entry] = {}
+        moved: dict[str, Window] = {}
+        for said in await asyncio.to_thread(_windows, self._catalogue, self._event, past, readers):
+            changes = await self._ledger.windows.advance(self._event.id, said.window, set(said.uids.values()))
+            for instance, uid in said.uids.items():
+                if (change := changes.get(uid)) is None:
+                    continue
+                accepted = self._event.accepted_at
+                entries[instance] = Entry(uid, change.number, change.window, accepted, organizer)
+                if change.before and not said.cancelled:
+                    moved[instance] = change.before
+        return replace(past, entries=entries, moved=moved)
+
+    async def _roots(self, readers: Sequence[Reader]) -> Mapping[tuple[str, str], Root]:
+        """What the thread began with for these readers; mails about several instances are few, and kept."""
+        thread, event = self._event.thread, self._event.id
+        if not thread or not readers:
+            return {}
+        if self._grouped is None:
+            self._grouped = await self._ledger.threads.roots_of_several(thread, event)
+        asked = {(one.id, folded(reader.recipient.address)) for reader in readers for one in reader.instances}
+        names, addresses = {name for name, _ in asked}, {address for _, address in asked}
+        roots = dict(await self._ledger.threads.roots(thread, event, names, addresses))
+        for key in asked & self._grouped.keys():
+            roots[key] = min(self._grouped[key], roots.get(key, self._grouped[key]), key=_came)
+        return roots
+
+
+def _came(root: Root) -> str:
+    return root.first
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from dispatcher.domain.address import folded
 from dispatcher.domain.audience import Question, Recipient, resolve
 from dispatcher.domain.catalogue import CommunicationType
 from dispatcher.domain.delivery import Delivery, Reason
-from dispatcher.domain.event import Event
+from dispatcher.domain.event import Event, Selection
 from dispatcher.domain.fields import filled, known, parse_fields
 from dispatcher.domain.house import Owner
 from dispatcher.domain.instance import Instance
@@ -31,6 +31,20 @@ class Reader:
     instances: tuple[Instance, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Readership:
+    """The readers of one event, found one after the other; most are never all in memory.
+
+    Attributes:
+        found: To be asked in one thread at a time; it reads files, so not in that of the event loop.
+        warnings: What the event's sender should know about those whom it does not reach; all of it is there
+            once `found` has ended.
+    """
+
+    found: Iterator[Reader]
+    warnings: list[str] = field(default_factory=list)
+
+
 class Readers:
     """Finds the readers of events."""
 
@@ -46,54 +60,56 @@ class Readers:
         self._ledger = ledger
         self._clock = clock
 
-    async def of(
-        self, event: Event, spec: CommunicationType, facts: Facts
-    ) -> tuple[Sequence[Reader], Sequence[str]]:
-        """The readers of the event, and what its sender should know about those it does not reach.
+    async def of(self, event: Event, spec: CommunicationType, facts: Facts) -> Readership:
+        """The readers of the event, by the recipient lists as they are when each instance is asked for.
 
-        By the recipient lists as they were at their last refresh.
+        Which instances they are is settled now. Who reads of several in one mail, or was told of something
+        earlier in a thread, is found all at once.
+
+        Raises:
+            ServiceUnreachable: The ledger does not answer.
         """
         warnings: list[str] = []
-        instances = self._instances(event, warnings)
+        names = self._names(event, warnings)
         if facts and event.selection.kind != "instances":
             # What turned the plans of a region is about those that have one.
-            instances = [one for one in instances if one.id in facts]
+            names = [name for name in names if name in facts]
         if event.roles is not None:
             audience = spec.audience.model_copy(update={"roles": list(event.roles)})
             spec = spec.model_copy(update={"audience": audience})
         if follows(event, spec):
             reached = await self._ledger.deliveries.told(event.thread or "", spec.audience.told)
-            return list(self._told(event, reached, {one.id for one in instances})), warnings
-        given = {one.id: known(spec, filled(event.fields, facts.get(one.id, {}))) for one in instances}
-        values = _parsed(spec, given)
-        found = [
-            Reader(recipient, (instance,))
-            for instance in instances
-            for recipient in resolve(
-                self._question(event, spec, values[instance.id], instance), instance
-            ).recipients
-        ]
-        return list(_by_person(found)) if spec.group_by == "person" else found, warnings
+            return Readership(self._told(event, reached, set(names)), warnings)
+        found = self._resolved(event, spec, facts, self._there(names, warnings))
+        return Readership(_by_person(found) if spec.group_by == "person" else found, warnings)
 
-    def _instances(self, event: Event, warnings: list[str]) -> Sequence[Instance]:
+    def _names(self, event: Event, warnings: list[str]) -> Sequence[str]:
         selection = event.selection
-        if selection.kind != "instances":
-            warnings += [
-                f"{broken.file} is set aside and nothing of it is in force: {broken.problems[0]}"
-                for broken in self._recipients.lost()
-            ]
-        if selection.kind == "region":
-            return self._recipients.by_region(selection.values[0])
-        if selection.kind != "instances":
-            return self._recipients.all()
-        found = []
-        for name in dict.fromkeys(selection.values):
-            instance = self._recipients.get(name)
-            if instance is None:
+        if selection.kind == "instances":
+            return list(dict.fromkeys(selection.values))
+        warnings += [
+            f"{broken.file} is set aside and nothing of it is in force: {broken.problems[0]}"
+            for broken in self._recipients.lost()
+        ]
+        return self._recipients.ids_of(Selection("all") if selection.kind == "thread" else selection)
+
+    def _there(self, names: Iterable[str], warnings: list[str]) -> Iterator[Instance]:
+        for name in names:
+            if (instance := self._recipients.get(name)) is None:
                 warnings.append(f"instance {name} has left the recipient lists")
             else:
-                found.append(instance)
-        return found
+                yield instance
+
+    def _resolved(
+        self, event: Event, spec: CommunicationType, facts: Facts, instances: Iterable[Instance]
+    ) -> Iterator[Reader]:
+        last: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+        for instance in instances:
+            fields = known(spec, filled(event.fields, facts.get(instance.id, {})))
+            if last is None or last[0] != fields:  # those of many are the same, and are parsed once
+                last = fields, parse_fields(spec, fields, partial=True)[0]
+            for recipient in resolve(self._question(event, spec, last[1], instance), instance).recipients:
+                yield Reader(recipient, (instance,))
 
     def _question(
         self, event: Event, spec: CommunicationType, values: Mapping[str, Any], instance: Instance
@@ -121,24 +137,6 @@ class Readers:
                 yield Reader(recipient, instances)
 
 
-def _parsed(
-    spec: CommunicationType, given: Mapping[str, Mapping[str, Any]]
-) -> Mapping[str, Mapping[str, Any]]:
-    """The typed values of each instance; those of many are the same, and are parsed once."""
-    found: dict[str, Mapping[str, Any]] = {}
-    last: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
-    for name, fields in given.items():
-        if last is None or last[0] != fields:
-            last = fields, parse_fields(spec, fields, partial=True)[0]
-        found[name] = last[1]
-    return found
-
-
-def instances_of(readers: Sequence[Reader]) -> Sequence[Instance]:
-    """The instances that somebody reads of, each once."""
-    return list({one.id: one for reader in readers for one in reader.instances}.values())
-
-
 def _departed(name: str, address: str) -> Instance:
     """An instance that left the recipient lists; who was told about it still hears of the end."""
     return Instance.model_validate({"instance": name, "admins": [address]})
@@ -149,7 +147,7 @@ def follows(event: Event, spec: CommunicationType) -> bool:
     return bool(event.thread and spec.audience.told)
 
 
-def _by_person(readers: Sequence[Reader]) -> Iterator[Reader]:
+def _by_person(readers: Iterable[Reader]) -> Iterator[Reader]:
     """One reader per address, with all instances; language and zone are those of the first."""
     grouped: dict[str, list[Reader]] = {}
     for reader in readers:

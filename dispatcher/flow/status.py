@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -93,6 +94,17 @@ class Report:
     def due(self) -> int:
         """Deliveries that are due, in all lanes."""
         return sum(lane.deliveries for lane in self.backlog.due.values())
+
+    @property
+    def rates(self) -> Mapping[Lane, float]:
+        """Messages a second that the SMTP servers took in the last minute, by lane; all live workers'."""
+        said = [(worker.relay or {}).get("rates", {}) for worker in self.workers]
+        return {lane: sum(float(rates.get(lane.value, 0.0)) for rates in said) for lane in Lane}
+
+    def left(self, lane: Lane) -> int | None:
+        """Whole seconds until what is due in a lane has left at that rate; None if nothing is, or leaves."""
+        due, rate = self.backlog.due.get(lane, _NONE_DUE).deliveries, self.rates[lane]
+        return math.ceil(due / rate) if due and rate else None
 
     @property
     def oldest_due(self) -> datetime | None:
@@ -261,6 +273,8 @@ def _lane_json(report: Report, lane: Lane) -> dict[str, Any]:
         "oldest_due_at": moment_json(due.oldest),
         "oldest_due_seconds": age(due.oldest, report.at),
         "jobs": report.jobs.get(lane),
+        "per_second": round(report.rates[lane], 2),
+        "left_seconds": report.left(lane),
     }
 
 

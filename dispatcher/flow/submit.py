@@ -6,8 +6,10 @@ crash could take back.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.delivery import Lane
@@ -84,12 +86,14 @@ class Submit:
             ServiceUnreachable: The ledger cannot commit.
         """
         if refresh:
-            self._recipients.refresh()
+            # In a thread: ten thousand files to look at, or a long one to read, hold up nobody else.
+            await asyncio.to_thread(self._recipients.refresh)
         events: list[NewEvent] = []
         problems: list[Problem] = []
+        now = self._ledger.database.now()
         for number, submission in enumerate(submissions):
             try:
-                events.append(await self._checked(submission))
+                events.append(await self._checked(submission, now))
             except EventInvalid as error:
                 problems += (error.of_batch(number) if len(submissions) > 1 else error).problems
         if problems:
@@ -100,10 +104,10 @@ class Submit:
         )
         return [Accepted(one.id, one.duplicate, woken) for one in added]
 
-    async def _checked(self, submission: Submission) -> NewEvent:
+    async def _checked(self, submission: Submission, now: datetime) -> NewEvent:
         """The event, if it is right or if it is the repeat of one that was right when it came."""
         try:
-            return self.check(submission, self._ledger.database.now())
+            return self.check(submission, now)
         except EventInvalid:
             first = await self._ledger.events.reference(submission.source, submission.id)
             if first is None:

@@ -39,7 +39,7 @@ def targets(
             *_strangers(selection.values, recipients.ids()),
             *(_set_aside(recipients) if not set(selection.values) <= recipients.ids() else ()),
         ]
-    if selection.kind == "region" and not recipients.by_region(selection.values[0]):
+    if selection.kind == "region" and not recipients.ids_of(selection):
         what = f"no instance is in region {selection.values[0]!r}"
         return selection, [Problem("region", what, "see recipients/", "region")]
     if not recipients.ids():

@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import exists
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from dispatcher.domain.delivery import Claim, Lane, OnUncertain
-from dispatcher.ledger.schema import deliveries, events
 
-#: The columns that make a claim, and whether its event was cancelled.
-CLAIM = (
-    deliveries.c.id,
-    deliveries.c.event,
-    deliveries.c.type,
-    deliveries.c.instance,
-    deliveries.c.address,
-    deliveries.c.name,
-    deliveries.c.language,
-    deliveries.c.sender,
-    deliveries.c.lane,
-    deliveries.c.message_id,
-    deliveries.c.variant,
-    deliveries.c.fence,
-    deliveries.c.tries,
-    deliveries.c.created_at,
-    deliveries.c.retry_from,
-    deliveries.c.on_uncertain,
-    deliveries.c.expires_at,
-    deliveries.c.thread_root,
-    exists().where(events.c.id == deliveries.c.event, events.c.cancelled_at.is_not(None)).label("cancelled"),
-)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_LANES = {str(lane): lane for lane in Lane}
+_POLICIES = {str(policy): policy for policy in OnUncertain}
 
 
-def claim_of(row: Any) -> Claim:
-    """The claim of a row with those columns, as claiming left it."""
+class Picked(NamedTuple):
+    """A delivery that is due, as the database gives it: moments are numbers.
+
+    Attributes:
+        cancelled: Whether its event was cancelled.
+        stopped: Whether anybody opted out of anything.
+        troubled: Whether any incident is open.
+    """
+
+    id: str
+    event: str
+    type: str
+    instance: str
+    address: str
+    name: str | None
+    language: str
+    sender: str
+    lane: str
+    message_id: str
+    variant: int
+    fence: int
+    tries: int
+    created_at: int
+    retry_from: int | None
+    on_uncertain: str
+    expires_at: int | None
+    thread_root: str | None
+    cancelled: bool
+    stopped: bool
+    troubled: bool
+
+
+class Moments(dict[Any, Any]):
+    """Moments by their numbers: a batch has few different ones, and each is made once."""
+
+    def __missing__(self, number: int | None) -> datetime | None:
+        """None for None."""
+        made = None if number is None else _EPOCH + timedelta(microseconds=number)
+        self[number] = made
+        return made
+
+
+def micros(moment: datetime) -> int:
+    """A moment as its column keeps it; see `dispatcher.ledger.columns.Moment`."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def claim_of(row: Picked, moments: Moments) -> Claim:
+    """The claim of a delivery that was picked, as taking it over leaves it."""
     return Claim(
         id=row.id,
         event=row.event,
@@ -44,14 +71,14 @@ def claim_of(row: Any) -> Claim:
         name=row.name,
         language=row.language,
         sender=row.sender,
-        lane=Lane(row.lane),
+        lane=_LANES[row.lane],
         message_id=row.message_id,
         variant=row.variant,
-        fence=row.fence,
-        tries=row.tries - 1,
-        created_at=row.created_at,
-        retry_from=row.retry_from or row.created_at,
-        expires_at=row.expires_at,
+        fence=row.fence + 1,
+        tries=row.tries,
+        created_at=moments[row.created_at],
+        retry_from=moments[row.retry_from or row.created_at],
+        expires_at=moments[row.expires_at],
         thread_root=row.thread_root,
-        on_uncertain=OnUncertain(row.on_uncertain),
+        on_uncertain=_POLICIES[row.on_uncertain],
     )

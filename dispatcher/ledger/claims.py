@@ -7,37 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, exists, insert, literal_column, select, update
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import Claim, Lane, Status
 from dispatcher.errors import ServiceUnreachable
-from dispatcher.ledger.claim_rows import CLAIM, claim_of
+from dispatcher.ledger import claim_sql
+from dispatcher.ledger.claim_rows import Moments, Picked, claim_of, micros
+from dispatcher.ledger.claim_sql import BARRED, Statement
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.holds import affected
 from dispatcher.ledger.leases import Lease, undone
-from dispatcher.ledger.outcomes import (
-    BAR,
-    BARRED,
-    LAPSED,
-    SETTLE,
-    Recorded,
-    attempt_row,
-    bar,
-    barred_row,
-    settled,
-)
-from dispatcher.ledger.schema import SUSPECT, attempts, deliveries, variants
+from dispatcher.ledger.outcomes import BAR, Recorded, settled
+from dispatcher.ledger.schema import deliveries, variants
 from dispatcher.ledger.suppressions import opted_out
-
-_IDS = 5000  # ids in one IN list
-# Not a parameter: only then does SQLite see that the partial index on suspects will do.
-_SUSPICIOUS = deliveries.c.crashes >= literal_column(str(SUSPECT))
-# What a worker is sending already; the literal is for the index on leases.
-_BUSY = deliveries.alias("busy")
-_AT_A_SUSPECT = (_BUSY.c.status == literal_column(f"'{Status.SENDING}'")) & (_BUSY.c.crashes >= SUSPECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +60,22 @@ class Claims:
         while True:
             now = self._database.now()
             ours = Lease(worker, now + lease)
-            asked = (*CLAIM, opted_out(optional).label("opted_out"), affected(waiting).label("affected"))
             unheard, self._unheard = self._unheard, []
             try:
                 async with self._database.write() as transaction:
                     for lost, its_lane in unheard:
                         await transaction.execute(undone(lost, its_lane, now))
-                    rows = await _take(transaction, _suspect(lane, now, worker), ours, (now, asked))
-                    rows += await _take(transaction, _usual(lane, now, limit - len(rows)), ours, (now, asked))
-                    if barred := [barred_row(row, why) for row in rows if (why := bar(row, now))]:
-                        await transaction.execute(BAR, barred)
+                    due = await claim_sql.PICK.rows(transaction, str(lane), micros(now), limit, worker)
+                    picked = [Picked._make(row) for row in due]
+                    barred = await _barred(transaction, picked, now, (optional, waiting))
+                    taken = [row for row in picked if row.id not in barred] if barred else picked
+                    await _take(transaction, taken, ours, now)
             except ServiceUnreachable:
                 self._unheard += [*unheard, (ours, lane)]  # it may have been committed all the same
                 raise
-            if len(barred) < len(rows) or not rows:
-                taken = [claim_of(row) for row in rows if not bar(row, now)]
-                return sorted(taken, key=lambda claim: claim.id)
+            if taken or not picked:
+                moments = Moments()
+                return [claim_of(row, moments) for row in sorted(taken, key=lambda row: row.id)]
 
     async def content(self, variant_ids: Sequence[int]) -> Mapping[int, VariantContent]:
         """The content of those variants, by their ids."""
@@ -115,13 +99,13 @@ class Claims:
             return 0
         now = self._database.now()
         async with self._database.write() as transaction:
-            ours = set(await _still_ours(transaction, [one.claim for one in recorded], lapsed=True))
-            kept = [one for one in recorded if one.claim in ours]
+            fences = await _fences(transaction, claim_sql.HELD_OR_LATE, [one.claim.id for one in recorded])
+            kept = [one for one in recorded if fences.get(one.claim.id) == one.claim.fence]
             if kept:
-                await transaction.execute(SETTLE, [settled(one, now) for one in kept])
-                await transaction.execute(
-                    insert(attempts), [attempt_row(one.claim.id, one.outcome, now) for one in kept]
-                )
+                at = micros(now)
+                rows = claim_sql.table(transaction, [settled(one, at) for one in kept])
+                await claim_sql.SETTLE_ALL.run(transaction, *rows, at)
+                await claim_sql.ATTEMPTS.run(transaction, *rows, at)
         return len(recorded) - len(kept)
 
     async def renew(self, claims: Sequence[Claim], lease: timedelta) -> AbstractSet[Claim]:
@@ -134,16 +118,19 @@ class Claims:
         async with self._database.write() as transaction:
             ours = await _still_ours(transaction, claims)
             if ours:
-                rows = [{"key": claim.id, "until": until} for claim in ours]
-                await transaction.execute(_RENEW, rows)
+                ids = claim_sql.ids(transaction, [claim.id for claim in ours])
+                await claim_sql.RENEW.run(transaction, ids, micros(until))
         return set(ours)
 
-    async def give_back(self, claims: Sequence[Claim], reason: str = "") -> int:
-        """Return claims under which nothing was begun: due at once, as if they had not been made.
+    async def give_back(
+        self, claims: Sequence[Claim], reason: str = "", later: timedelta = timedelta()
+    ) -> int:
+        """Return claims under which nothing was begun: due as if they had not been made.
 
         Args:
             claims: The claims.
             reason: Why nothing was begun, from `MOVE_REASONS`; empty if the worker stops.
+            later: How long from now they are due.
 
         Returns:
             How many went back; the others had lapsed, and somebody else has them.
@@ -152,96 +139,73 @@ class Claims:
         async with self._database.write() as transaction:
             ours = await _still_ours(transaction, claims)
             if ours:
-                await transaction.execute(_GIVE_BACK, [_unclaimed(claim, reason, now) for claim in ours])
+                ids = claim_sql.ids(transaction, [claim.id for claim in ours])
+                await claim_sql.GIVE_BACK.run(transaction, ids, reason, micros(now + later), micros(now))
         return len(ours)
 
 
-def _usual(lane: Lane, now: datetime, limit: int) -> Select[Any]:
-    return (
-        select(deliveries.c.id)
-        .where(deliveries.c.lane == lane, deliveries.c.next_try_at <= now, deliveries.c.crashes < SUSPECT)
-        .order_by(deliveries.c.next_try_at, deliveries.c.id)
-        .limit(limit)
-    )
-
-
-def _suspect(lane: Lane, now: datetime, worker: str) -> Select[Any]:
-    return (
-        select(deliveries.c.id)
-        .where(deliveries.c.lane == lane, deliveries.c.next_try_at <= now, _SUSPICIOUS)
-        .where(~exists().where(_AT_A_SUSPECT, _BUSY.c.worker == worker, _BUSY.c.lane == lane))
-        .order_by(deliveries.c.next_try_at)
-        .limit(1)
-    )
-
-
-async def _take(
+async def _barred(
     transaction: AsyncConnection,
-    wanted: Select[Any],
-    lease: Lease,
-    asked: tuple[datetime, Sequence[ColumnElement[Any]]],
-) -> list[Any]:
-    """Claim what is `wanted`; `asked` is the time, and what to know of each."""
-    now, columns = asked
-    # Evaluated once: as a mere IN, PostgreSQL may lock more than the limit.
-    picked = wanted.with_for_update(skip_locked=True).cte("picked")
-    statement = (
-        update(deliveries)
-        .where(deliveries.c.id.in_(select(picked.c.id)))
-        .values(
-            status=Status.SENDING,
-            reason="",
-            fence=deliveries.c.fence + 1,
-            tries=deliveries.c.tries + 1,
-            next_try_at=None,
-            lease_until=lease.until,
-            worker=lease.worker,
-            updated_at=now,
-        )
-        .returning(*columns)
-    )
-    return list((await transaction.execute(statement)).all())
+    picked: Sequence[Picked],
+    now: datetime,
+    asked: tuple[Collection[str], Collection[str]],
+) -> AbstractSet[str]:
+    """Settle what must not be sent, of what was picked; the ids.
 
-
-_GIVE_BACK = (
-    update(deliveries)
-    .where(deliveries.c.id == bindparam("key"))
-    .values(
-        status=bindparam("before"),
-        reason=bindparam("why"),
-        tries=bindparam("count"),
-        next_try_at=bindparam("due"),
-        lease_until=None,
-        worker=None,
-        updated_at=bindparam("now"),
-    )
-)
-_RENEW = update(deliveries).where(deliveries.c.id == bindparam("key")).values(lease_until=bindparam("until"))
-
-
-async def _still_ours(
-    transaction: AsyncConnection, claims: Sequence[Claim], *, lapsed: bool = False
-) -> list[Claim]:
-    """The claims whose fence still holds; their rows are locked until the transaction ends.
-
-    Args:
-        transaction: The transaction.
-        claims: The claims.
-        lapsed: Whether those count too whose lease ran out and whom nobody followed.
+    `asked` has the types whose readers may opt out, and those whose mail waits for the end of an incident.
     """
-    ids, fences = [claim.id for claim in claims], dict[str, int]()
-    mine = deliveries.c.status == Status.SENDING
-    if lapsed:
-        barred = deliveries.c.status.in_(tuple(BARRED)) & (deliveries.c.crashes > 0)
-        mine |= deliveries.c.reason.in_(LAPSED) | barred
-    for start in range(0, len(ids), _IDS):
-        query = (
-            select(deliveries.c.id, deliveries.c.fence)
-            .where(deliveries.c.id.in_(ids[start : start + _IDS]), mine)
-            .order_by(deliveries.c.id)  # one order everywhere, so that no two wait for each other
-            .with_for_update()
-        )
-        fences.update((row.id, row.fence) for row in await transaction.execute(query))
+    unwanted = await _unwanted(transaction, picked, asked)
+    at = micros(now)
+    barred: dict[str, Status] = {}
+    for row in picked:
+        if row.cancelled:
+            barred[row.id] = Status.CANCELLED
+        elif row.expires_at is not None and row.expires_at <= at:
+            barred[row.id] = Status.EXPIRED
+        elif row.id in unwanted:
+            barred[row.id] = unwanted[row.id]
+    if barred:
+        rows = [{"key": id_, "bar": why.value, "why": BARRED[why], "now": now} for id_, why in barred.items()]
+        await transaction.execute(BAR, rows)
+    return barred.keys()
+
+
+async def _unwanted(
+    transaction: AsyncConnection,
+    picked: Sequence[Picked],
+    asked: tuple[Collection[str], Collection[str]],
+) -> Mapping[str, Status]:
+    """What its reader opted out of, and what waits while an incident affects its instance."""
+    if not picked:
+        return {}
+    types = {row.type for row in picked}
+    optional, waiting = types.intersection(asked[0]), types.intersection(asked[1])
+    stops = opted_out(optional if picked[0].stopped else ())
+    waits = affected(waiting if picked[0].troubled else ())
+    if not (optional and picked[0].stopped) and not (waiting and picked[0].troubled):
+        return {}
+    query = select(deliveries.c.id, stops.label("stops")).where(
+        deliveries.c.id.in_([row.id for row in picked]), or_(stops, waits)
+    )
+    found = (await transaction.execute(query)).all()
+    return {row.id: Status.SUPPRESSED if row.stops else Status.HELD for row in found}
+
+
+async def _take(transaction: AsyncConnection, picked: Sequence[Picked], lease: Lease, now: datetime) -> None:
+    if picked:
+        ids = claim_sql.ids(transaction, [row.id for row in picked])
+        await claim_sql.TAKE.run(transaction, ids, micros(lease.until), lease.worker, micros(now))
+
+
+async def _fences(transaction: AsyncConnection, statement: Statement, keys: list[str]) -> Mapping[str, int]:
+    """The fences of those deliveries that somebody may write to; locked until the transaction ends."""
+    rows = await statement.rows(transaction, claim_sql.ids(transaction, keys))
+    return dict(rows)
+
+
+async def _still_ours(transaction: AsyncConnection, claims: Sequence[Claim]) -> list[Claim]:
+    """The claims whose fence still holds."""
+    fences = await _fences(transaction, claim_sql.HELD, [claim.id for claim in claims])
     return [claim for claim in claims if fences.get(claim.id) == claim.fence]
 
 
@@ -251,15 +215,3 @@ def _unpacked(content: bytes) -> bytes:
         return zlib.decompress(content)
     except zlib.error:
         return b""
-
-
-def _unclaimed(claim: Claim, reason: str, now: datetime) -> dict[str, Any]:
-    before = Status.DEFERRED if claim.tries else Status.QUEUED
-    return {
-        "key": claim.id,
-        "before": before.value,
-        "why": reason,
-        "count": claim.tries,
-        "due": now,
-        "now": now,
-    }

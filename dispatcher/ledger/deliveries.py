@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text, update
+from sqlalchemy import Select, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.address import folded
 from dispatcher.domain.delivery import Attempt, Delivery, Lane, Reason, Status
-from dispatcher.domain.event import EventStatus
 from dispatcher.ledger.columns import storable
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.holds import waits
@@ -20,8 +19,6 @@ from dispatcher.ledger.schema import IN_TROUBLE, TROUBLE, attempts, deliveries, 
 
 _PAGE = 1000  # rows held at a time when many are listed
 _IDS = 5000  # ids in one IN list
-#: Not one of those that an unfinished expansion has left and that its repetition will replace.
-RELEASED = or_(deliveries.c.status != Status.QUEUED, deliveries.c.next_try_at.is_not(None))
 #: What somebody was told, or is about to be told.
 _TOLD = (Status.SENT, Status.QUEUED, Status.SENDING, Status.DEFERRED, Status.UNCERTAIN)
 #: Nothing is tried again unless a person says so.
@@ -56,7 +53,6 @@ class Filter:
 
     def apply(self, query: Select[Any]) -> Select[Any]:
         """`query`, narrowed to them."""
-        query = query.where(RELEASED)
         if self.event is not None:
             query = query.where(deliveries.c.event == storable(self.event))
         if self.address is not None:
@@ -120,7 +116,7 @@ class Deliveries:
                 return
 
     async def counts(self, event: str) -> Mapping[Status, int]:
-        """How many of the event's deliveries stand where; empty before it is expanded."""
+        """How many of the event's deliveries stand where, as far as it is expanded."""
         async with self._database.read() as connection:
             return (await count(connection, [storable(event)])).get(event, {})
 
@@ -139,7 +135,6 @@ class Deliveries:
             .where(
                 events.c.thread == storable(thread),
                 events.c.effective_type.in_(types),
-                events.c.status == EventStatus.EXPANDED,
                 deliveries.c.status.in_(_TOLD),
             )
             .subquery()
@@ -193,23 +188,13 @@ class Deliveries:
                 return moved
 
 
-def staged(event: str) -> ColumnElement[bool]:
-    """The deliveries of an event's expansion that is not finished."""
-    return and_(
-        deliveries.c.event == event,
-        deliveries.c.status == Status.QUEUED,
-        deliveries.c.next_try_at.is_(None),
-    )
-
-
 async def count(connection: AsyncConnection, ids: Sequence[str]) -> Mapping[str, Mapping[Status, int]]:
-    """For each of those events that is expanded, how many of its deliveries stand where."""
+    """For each of those events that has deliveries yet, how many of them stand where."""
     found: dict[str, dict[Status, int]] = {}
     if ids:
         query = (
             select(deliveries.c.event, deliveries.c.status, func.count())
-            .join(events, events.c.id == deliveries.c.event)
-            .where(deliveries.c.event.in_(ids), events.c.status == EventStatus.EXPANDED)
+            .where(deliveries.c.event.in_(ids))
             .group_by(deliveries.c.event, deliveries.c.status)
         )
         for event, status, number in (await connection.execute(query)).all():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from dispatcher.errors import Problem, SettingsInvalid
 from dispatcher.ledger.faults import translated
 from dispatcher.ledger.local_disk import MOUNTINFO, refuse_network
+from dispatcher.ledger.turns import Turns
 from dispatcher.settings import Secret
 
 BUSY_SECONDS = 10  # how long a writer waits for another process before it says that SQLite is locked
@@ -65,14 +66,16 @@ class Database:
             self.place = f"at {self.path}"
             self.engine = _sqlite_engine(address)
             self._reader = self.engine
-            # SQLite has one writer: ours queue in order here, instead of polling for its lock.
-            self._turns = asyncio.Semaphore(1)
+            turns = Turns(Path(f"{self.path}-turn"), BUSY_SECONDS)
+            self._turn: Callable[[], AbstractAsyncContextManager[object]] = turns.taken
+            self._end_turns: Callable[[], None] = turns.close
         else:
             self.path = ""
             self.place = f"at {_server(address)}"
             self.engine = _postgresql_engine(address)
             self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-            self._turns = asyncio.Semaphore(POOL)
+            writers = asyncio.Semaphore(POOL)
+            self._turn, self._end_turns = lambda: writers, lambda: None
         self._writer = self.engine.execution_options(dispatcher_begin="IMMEDIATE")
 
     @asynccontextmanager
@@ -94,12 +97,13 @@ class Database:
             ServiceUnreachable: The database cannot be had, or is full, locked or read-only.
         """
         with translated(self.place):
-            async with self._turns, self._writer.begin() as connection:
+            async with self._turn(), self._writer.begin() as connection:
                 yield connection
 
     async def close(self) -> None:
         """Give back every connection."""
         await self.engine.dispose()
+        self._end_turns()
 
 
 def upsert(connection: AsyncConnection, table: Table) -> Any:
@@ -144,7 +148,11 @@ def _server(address: URL) -> str:
 
 def _sqlite_engine(address: URL) -> AsyncEngine:
     engine = create_async_engine(
-        address.set(drivername="sqlite+aiosqlite"), pool_size=POOL, hide_parameters=True
+        address.set(drivername="sqlite+aiosqlite"),
+        pool_size=POOL,
+        # The one that was used last knows the file best: what another one wrote makes its pages stale.
+        pool_use_lifo=True,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -173,9 +181,19 @@ def _sqlite_engine(address: URL) -> AsyncEngine:
         # A reader needs no transaction: each of its statements is one by itself.
         mode = connection.get_execution_options().get("dispatcher_begin")
         if mode:
-            connection.exec_driver_sql(f"BEGIN {mode}")
+            _begin(connection, mode)
 
     return engine
+
+
+def _begin(connection: Connection, mode: str) -> None:
+    """Begin a transaction by one call of the driver's thread; as a statement with a cursor it takes three."""
+    adapted: Any = connection.connection.dbapi_connection
+    try:
+        adapted.run_async(lambda driver: driver.execute_fetchall(f"BEGIN {mode}"))
+    except asyncio.CancelledError as error:
+        connection.invalidate(error)  # the lock may still be had
+        raise
 
 
 def _postgresql_engine(address: URL) -> AsyncEngine:

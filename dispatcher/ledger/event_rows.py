@@ -8,14 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import case, func, literal, select, tuple_
+from sqlalchemy import case, exists, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import Lane, Status
 from dispatcher.domain.event import Event, EventStatus, NewEvent, Selection
 from dispatcher.errors import EventConflict, EventInvalid, Problem
 from dispatcher.ledger.columns import Moment, storable
-from dispatcher.ledger.schema import events
+from dispatcher.ledger.schema import deliveries, events
 
 #: What makes an event one of its own: its source, and the id that it has there.
 Name = tuple[str, str]
@@ -27,18 +27,28 @@ def name_of(event: NewEvent) -> Name:
     return event.source, event.external_id
 
 
+#: Why an event has not all the deliveries that it was to have.
+CUT_SHORT = "it was cancelled before all of it was expanded; nobody else is mailed"
+
+
 def withdrawal(now: datetime, early_reason: str) -> dict[str, Any]:
     """What becomes of the row of an event that is withdrawn; doing it again changes nothing.
 
+    The row must be locked by a statement before: else deliveries that are made at this moment may be missed.
+
     Args:
         now: The moment.
-        early_reason: Why it is recorded, if it was not expanded yet.
+        early_reason: Why it is recorded, if it had no delivery yet.
     """
     early = events.c.status.in_((EventStatus.ACCEPTED, EventStatus.FAILED))
+    begun = early & exists().where(deliveries.c.event == events.c.id)
+    status = case(
+        (begun, EventStatus.EXPANDED.value), (early, EventStatus.RECORDED.value), else_=events.c.status
+    )
     return {
         "cancelled_at": func.coalesce(events.c.cancelled_at, literal(now, Moment)),
-        "status": case((early, EventStatus.RECORDED.value), else_=events.c.status),
-        "reason": case((early, early_reason), else_=events.c.reason),
+        "status": status,
+        "reason": case((begun, CUT_SHORT), (early, early_reason), else_=events.c.reason),
     }
 
 

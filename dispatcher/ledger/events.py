@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, case, delete, literal_column, select, update
+from sqlalchemy import Select, case, literal_column, select, update
 
 from dispatcher.domain.delivery import Lane
 from dispatcher.domain.event import Event, EventStatus, NewEvent
 from dispatcher.errors import NotFound
 from dispatcher.ledger.columns import storable
-from dispatcher.ledger.deliveries import count, staged
+from dispatcher.ledger.deliveries import count
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.event_rows import Name, event_of, name_of, withdrawal
+from dispatcher.ledger.expansion_rows import clear_staged
 from dispatcher.ledger.intake import Advancer, Observer, take_in
-from dispatcher.ledger.schema import deliveries, events
+from dispatcher.ledger.schema import events
 
 CANCELLED_EARLY = "it was cancelled before anybody was mailed"
 # Not a parameter: only then does SQLite see that the partial index will do.
@@ -138,21 +139,22 @@ class Events:
         return await self._load(_ACCEPTED.where(*wanted).order_by(events.c.id))
 
     async def cancel(self, id: str) -> None:  # noqa: A002 - the column's name
-        """Withdraw an event: from this commit on, no delivery of it is handed to a worker.
+        """Withdraw an event: from this commit on no delivery of it is made, or handed to a worker.
 
-        One that is not expanded yet is `EventStatus.RECORDED`, and never will be. Doing it again changes
-        nothing.
+        One that has no delivery yet is `EventStatus.RECORDED`, and never will have; one that was being
+        expanded is `EventStatus.EXPANDED` as far as it came. Doing it again changes nothing.
 
         Raises:
             NotFound: There is no such event.
         """
         values = withdrawal(self._database.now(), CANCELLED_EARLY)
         statement = update(events).where(events.c.id == storable(id)).values(values)
+        lock = select(events.c.id).where(events.c.id == storable(id)).with_for_update()
         async with self._database.write() as transaction:
-            if not (await transaction.execute(statement)).rowcount:
+            if not (await transaction.execute(lock)).all():
                 raise NotFound(f"There is no event {id!r}.")
-            # What an expansion has left that was under way; it finds the event changed and gives up.
-            await transaction.execute(delete(deliveries).where(staged(id)))
+            await clear_staged(transaction, id)
+            await transaction.execute(statement)
 
     async def cancelled(self, ids: Collection[str]) -> AbstractSet[str]:
         """Those of the events that were cancelled."""

@@ -1,82 +1,183 @@
-"""The rows that an expansion is stored in, and how they are parted among transactions."""
+"""The rows of one part of an expansion, and the statements that write many of them at once.
+
+The id of a variant is looked up by its key where a delivery is written, and what is the same in all rows of a
+part goes with the statement: so all else can be made ready in a thread, before the transaction.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+from sqlalchemy import delete, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from dispatcher.domain.address import folded
-from dispatcher.domain.delivery import NewDelivery, NewVariant
+from dispatcher.domain.delivery import NewDelivery, NewVariant, Status
+from dispatcher.ledger.schema import deliveries
 
-DELIVERIES = 5000  # rows in one transaction: about a tenth of a second
-VARIANTS = 500  # the same, with content of 15 kB each
 _LEVEL = 1  # zlib: a third of the time of the default for a tenth more bytes
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
-#: What goes into the database together: rows of variants, and deliveries with their Message-IDs.
-Part = tuple[Sequence[dict[str, Any]], Sequence[tuple[NewDelivery, str]]]
+#: What each delivery has of its own, with the type of its column; its variant is named by its key.
+_OWN = {
+    "id": "text",
+    "instance": "text",
+    "instances": "text",
+    "address": "text",
+    "folded": "text",
+    "name": "text",
+    "language": "text",
+    "time_zone": "text",
+    "reasons": "text",
+    "sender": "text",
+    "message_id": "text",
+    "expires_at": "bigint",
+    "thread_root": "text",
+    "variant": "text",
+}
+_PLAIN = tuple(_OWN)[:-1]
+_COLUMNS = (
+    *_PLAIN,
+    *("variant", "event", "type", "lane", "status", "reason", "tries", "fence", "uncertain"),
+    *("on_uncertain", "next_try_at", "created_at", "updated_at"),
+)
+_INTO = f"INSERT INTO deliveries ({', '.join(_COLUMNS)})"
+_BEGUN = f"'{Status.QUEUED}', '', 0, 0"
+_VARIANT = ("event", "key", "subject", "template", "content")
+_THERE = "ON CONFLICT (event, instance, folded) DO NOTHING"
+_KNOWN = "ON CONFLICT (event, key) DO NOTHING"
+
+#: A driver's own statements: SQLAlchemy's take several times as long for as many rows. One row, many times;
+#: a row that is itself selected from somewhere takes SQLite twice as long.
+_SQLITE_DELIVERY = (
+    f"{_INTO} VALUES ({', '.join('?' * len(_PLAIN))}, (SELECT id FROM variants WHERE key = ? AND event = ?),"
+    f" ?, ?, ?, {_BEGUN}, 0, ?, ?, ?, ?) {_THERE}"
+)
+_SQLITE_VARIANT = f"INSERT INTO variants ({', '.join(_VARIANT)}) VALUES (?, ?, ?, ?, ?) {_KNOWN}"
+#: The same as one statement, a column at a time.
+_POSTGRESQL_DELIVERY = text(
+    f"{_INTO} SELECT {', '.join(f'u.{name}' for name in _PLAIN)},"
+    " (SELECT v.id FROM variants AS v WHERE v.key = u.variant AND v.event = s.event),"
+    f" s.event, s.type, s.lane, {_BEGUN}, false, s.policy, s.now, s.now, s.now"
+    f" FROM unnest({', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in _OWN.items())})"
+    f" AS u({', '.join(_OWN)}), (SELECT CAST(:of_event AS text) AS event, CAST(:of_type AS text) AS type,"
+    " CAST(:in_lane AS text) AS lane, CAST(:policy AS text) AS policy, CAST(:now AS bigint) AS now) AS s"
+    f" ORDER BY u.id {_THERE}"
+)
+_POSTGRESQL_VARIANT = text(
+    f"INSERT INTO variants ({', '.join(_VARIANT)})"
+    " SELECT CAST(:event AS text), u.key, u.subject, u.template, u.content"
+    " FROM unnest(CAST(:key AS text[]), CAST(:subject AS text[]), CAST(:template AS text[]),"
+    f" CAST(:content AS bytea[])) AS u(key, subject, template, content) {_KNOWN}"
+)
 
 
-def packed(event: str, contents: Sequence[NewVariant]) -> list[dict[str, Any]]:
-    """The rows of an event's variants."""
-    return [
-        {
-            "event": event,
-            "key": variant.key,
-            "subject": variant.subject,
-            "template": variant.template,
-            "content": zlib.compress(variant.content, _LEVEL),
-        }
-        for variant in contents
-    ]
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A part of an event's rows, as a driver takes them.
+
+    Attributes:
+        policy: What becomes of a delivery when nobody can know whether it arrived.
+        now: When they are made and due, as `moment` gives it.
+        variants: Key, subject, template and packed content of each.
+        deliveries: In the order of `_OWN`.
+    """
+
+    policy: str
+    now: int
+    variants: Sequence[tuple[Any, ...]]
+    deliveries: Sequence[tuple[Any, ...]]
 
 
-def distinct(deliveries: Sequence[NewDelivery], message_ids: Sequence[str]) -> list[tuple[NewDelivery, str]]:
-    """Each delivery with its Message-ID, the first of those to one address about one instance."""
-    wanted: dict[tuple[str, str], tuple[NewDelivery, str]] = {}
-    for delivery, message_id in zip(deliveries, message_ids, strict=True):
-        wanted.setdefault((delivery.instance, folded(delivery.address)), (delivery, message_id))
-    return list(wanted.values())
+def packed(contents: Sequence[NewVariant]) -> list[tuple[Any, ...]]:
+    """The rows of variants, but for their event."""
+    return [(one.key, one.subject, one.template, zlib.compress(one.content, _LEVEL)) for one in contents]
 
 
-def parts(contents: Sequence[dict[str, Any]], people: Sequence[tuple[NewDelivery, str]]) -> Iterator[Part]:
-    """What goes into each transaction: all content comes before, or with, the first deliveries."""
-    rest = iter(contents)
-    part = list(islice(rest, VARIANTS))
-    while following := list(islice(rest, VARIANTS)):
-        yield part, ()
-        part = following
-    yield part, people[:DELIVERIES]
-    for start in range(DELIVERIES, len(people), DELIVERIES):
-        yield (), people[start : start + DELIVERIES]
-
-
-def row_of(
-    delivery: NewDelivery, shared: dict[str, Any], id_: str, message_id: str, keys: dict[str, int]
-) -> dict[str, Any]:
-    """The row of a delivery: what it shares with others, and its own.
+def rows_of(
+    made: Sequence[NewDelivery], message_ids: Sequence[str], ids: Iterator[str]
+) -> list[tuple[Any, ...]]:
+    """The rows of deliveries; of two to one address about one instance, the first counts.
 
     Args:
-        delivery: The delivery.
-        shared: What is the same in all rows of its part.
-        id_: Its id.
-        message_id: Its Message-ID.
-        keys: The ids of the variants, by their keys.
+        made: The deliveries.
+        message_ids: One for each, in the same order.
+        ids: Where their ids come from.
     """
-    return shared | {
-        "id": id_,
-        "instance": delivery.instance,
-        "instances": delivery.instances,
-        "address": delivery.address,
-        "folded": folded(delivery.address),
-        "name": delivery.name,
-        "language": delivery.language,
-        "time_zone": delivery.time_zone,
-        "reasons": delivery.reasons,
-        "sender": delivery.sender,
-        "variant": keys[delivery.variant],
-        "message_id": message_id,
-        "expires_at": delivery.expires_at,
-        "thread_root": delivery.thread_root,
-    }
+    rows: list[tuple[Any, ...]] = []
+    seen: set[tuple[str, str]] = set()
+    for one, message_id in zip(made, message_ids, strict=True):
+        to = folded(one.address)
+        if (one.instance, to) in seen:
+            continue
+        seen.add((one.instance, to))
+        rows.append(
+            (
+                next(ids),
+                one.instance,
+                _json(one.instances),
+                one.address,
+                to,
+                one.name,
+                one.language,
+                one.time_zone,
+                _json(one.reasons),
+                one.sender,
+                message_id,
+                None if one.expires_at is None else moment(one.expires_at),
+                one.thread_root,
+                one.variant,
+            )
+        )
+    return rows
+
+
+def moment(value: datetime) -> int:
+    """A moment as `dispatcher.ledger.columns.Moment` keeps it."""
+    return (value - _EPOCH) // _MICROSECOND
+
+
+async def write(transaction: AsyncConnection, event: Any, rows: Rows) -> None:
+    """Keep a part's rows; those that are there already stay as they are.
+
+    Args:
+        transaction: The transaction.
+        event: The event's own row: its id, effective type and lane.
+        rows: The rows.
+    """
+    of_event = (event.id, event.effective_type, event.lane)
+    if transaction.dialect.name == "sqlite":
+        shared = (event.id, *of_event, rows.policy, rows.now, rows.now, rows.now)
+        if rows.variants:
+            contents = [(event.id, *row) for row in rows.variants]
+            await transaction.exec_driver_sql(_SQLITE_VARIANT, contents)
+        if rows.deliveries:
+            await transaction.exec_driver_sql(_SQLITE_DELIVERY, [(*row, *shared) for row in rows.deliveries])
+        return
+    if rows.variants:
+        contents_ = _columns(_VARIANT[1:], rows.variants) | {"event": event.id}
+        await transaction.execute(_POSTGRESQL_VARIANT, contents_)
+    if rows.deliveries:
+        names = ("of_event", "of_type", "in_lane", "policy", "now")
+        same = dict(zip(names, (*of_event, rows.policy, rows.now), strict=True))
+        await transaction.execute(_POSTGRESQL_DELIVERY, _columns(tuple(_OWN), rows.deliveries) | same)
+
+
+def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+async def clear_staged(transaction: AsyncConnection, event: str) -> None:
+    """Take away what a worker of an older version has left: rows that nobody can claim before its end."""
+    staged = (deliveries.c.status == Status.QUEUED) & deliveries.c.next_try_at.is_(None)
+    await transaction.execute(delete(deliveries).where(deliveries.c.event == event, staged))
+
+
+def _json(value: tuple[Any, ...]) -> str:
+    return orjson.dumps(value).decode()

@@ -1,12 +1,13 @@
 """What an event was made into: content once per variant, one delivery per instance and address.
 
-In PostgreSQL that is one transaction. SQLite has one writer at a time, and an incident must not wait for
-a hundred thousand newsletters: there a large expansion is committed in parts. Until the last part is in,
-its rows are *staged*: ``queued`` without ``next_try_at``, so that no worker can claim them and no listing
-shows them. The last part sets that time on all of them and marks the event, in one transaction. If the
-process dies before, the event is still ``accepted``: whoever expands it next clears the staged rows and
-starts again. Two at once are told apart by ``events.expansion``, a fence: the one that started first finds
-it changed and gives up.
+An expansion is stored in parts, each in a transaction of its own, whose deliveries are due as soon as it is
+committed: sending begins with the first part while the others are made, nobody who wants to write waits for
+long, and nothing has to be held in memory for more than a part. The last part marks the event.
+
+If the process dies in between, the event is still ``accepted``, and whoever expands it next goes through it
+again: what is there stays, for nobody gets one event about one instance twice. Two at once are told apart by
+``events.expansion``, a fence: the one that started first finds it changed and gives up, and what it has
+stored until then counts. An event that is withdrawn in the middle gets no further part.
 """
 
 from __future__ import annotations
@@ -17,20 +18,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, case, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from dispatcher.domain.delivery import NewDelivery, NewVariant, OnUncertain, Status
+from dispatcher.domain.delivery import NewDelivery, NewVariant, OnUncertain
 from dispatcher.domain.event import EventStatus
 from dispatcher.domain.notice import Notice
 from dispatcher.errors import NotFound
-from dispatcher.ledger.deliveries import staged
 from dispatcher.ledger.engine import Database
-from dispatcher.ledger.expansion_rows import Part, distinct, packed, parts, row_of
+from dispatcher.ledger.expansion_rows import Rows, clear_staged, moment, packed, rows_of, write
 from dispatcher.ledger.ids import new_ids
 from dispatcher.ledger.notices import add_notices
 from dispatcher.ledger.outcomes import POISON
-from dispatcher.ledger.schema import deliveries, events, variants, workers
+from dispatcher.ledger.schema import deliveries, events, workers
 from dispatcher.ledger.workers import ALIVE_WITHIN
 
 _POISON = (
@@ -41,14 +41,16 @@ _POISON = (
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """An event's variants and deliveries.
+    """A part of what an event is made into, or all of it.
 
     Attributes:
+        variants: What deliveries of this part and of later ones name; one that is there stays as it is.
         message_ids: One for each delivery, in the same order.
         on_uncertain: What becomes of a delivery when nobody can know whether it arrived.
         reason: Why nobody is mailed; kept with an event without deliveries.
         warnings: What the sender of the event should know; kept with it.
         notices: What the admin centre and the application show of it.
+        last: Whether this is all there is to come; `reason` and `warnings` count in the last part alone.
     """
 
     variants: Sequence[NewVariant] = ()
@@ -58,6 +60,57 @@ class Expansion:
     reason: str = ""
     warnings: Sequence[str] = ()
     notices: Sequence[Notice] = ()
+    last: bool = True
+
+
+class Expanding:
+    """One go at expanding one event, part after part.
+
+    Attributes:
+        deliveries: How many there are now, of the parts that were kept.
+    """
+
+    def __init__(self, database: Database, event: str) -> None:
+        """Nothing is done before the first part."""
+        self._database = database
+        self._event = event
+        self._fence: int | None = None
+        self._ids: Iterator[str] = new_ids("dlv_", database.now(), database.token)
+        self.deliveries = 0
+
+    async def store(self, part: Expansion) -> bool:
+        """Keep a part, and let workers have it; what an earlier go has kept stays as it is.
+
+        With the last part the event becomes `EventStatus.EXPANDED`, or `EventStatus.RECORDED` without
+        deliveries. Of two deliveries to one address about one instance, the first counts.
+
+        Returns:
+            False if nothing was kept: the event was done with before, or another go began later.
+
+        Raises:
+            NotFound: There is no such event.
+            ServiceUnreachable: The database cannot be had; nothing of the part was kept.
+        """
+        rows = await asyncio.to_thread(self._rows, part)
+        async with self._database.write() as transaction:
+            row = await _take(transaction, self._event, self._fence)
+            if row is None:
+                return False
+            await write(transaction, row, rows)
+            await add_notices(transaction, part.notices)
+            if part.last:
+                await _finish(transaction, row, part)
+        self._fence = row.expansion
+        self.deliveries += len(rows.deliveries)
+        return True
+
+    def _rows(self, part: Expansion) -> Rows:
+        return Rows(
+            part.on_uncertain.value,
+            moment(self._database.now()),
+            packed(part.variants),
+            rows_of(part.deliveries, part.message_ids, self._ids),
+        )
 
 
 class Expansions:
@@ -69,8 +122,8 @@ class Expansions:
     async def begin(self, event: str, lease: timedelta, worker: str = "") -> bool:
         """Take an event to expand it, so that others do not do so as well.
 
-        This saves work and no more: that nothing is stored twice is `store`'s own affair. An event that
-        several workers in a row began, and that went away before they ended it, is taken for what ended
+        This saves work and no more: that nothing is stored twice is `Expanding.store`'s own affair. An event
+        that several workers in a row began, and that went away before they ended it, is taken for what ended
         them, and fails.
 
         Args:
@@ -96,7 +149,7 @@ class Expansions:
         async with self._database.write() as transaction:
             crashes = (await transaction.execute(statement)).scalar_one_or_none()
             if crashes is not None and crashes >= POISON:
-                await _take(transaction, event, None)  # clears what they left
+                await _take(transaction, event, None)
                 await _end(transaction, event, status=EventStatus.FAILED, reason=_POISON)
                 return False
         return crashes is not None
@@ -107,7 +160,7 @@ class Expansions:
             await _mark(transaction, event, expanding_until=self._database.now() + lease)
 
     async def postpone(self, event: str, reason: str, lease: timedelta | None = None) -> None:
-        """Say why an event cannot be expanded for now.
+        """Say why an event cannot be expanded for now; nobody stores any more of what was begun of it.
 
         It is tried again when its lease has run out, or after another `lease` from now.
         """
@@ -122,39 +175,19 @@ class Expansions:
         async with self._database.write() as transaction:
             await _end(transaction, event, expanding_until=None)
 
-    async def store(self, event: str, expansion: Expansion) -> int:
-        """Keep what the event was made into, and let workers have it; once, however often it is called.
+    def expanding(self, event: str) -> Expanding:
+        """A go at expanding an event; it begins with the first part that is stored."""
+        return Expanding(self._database, event)
 
-        The event becomes `EventStatus.EXPANDED`, or `EventStatus.RECORDED` without deliveries. Of two
-        deliveries to one address about one instance, the first counts.
+    async def store(self, event: str, expansion: Expansion) -> int:
+        """Keep all that an event was made into at once; see `Expanding.store`.
 
         Returns:
-            How many deliveries there are now; 0 if the event was done with before, or if another call
-            for it started later and took over.
-
-        Raises:
-            NotFound: There is no such event.
-            ServiceUnreachable: The database cannot be had; nothing of it can be claimed.
+            How many deliveries there are now; 0 if the event was done with before.
         """
-        contents = await asyncio.to_thread(packed, event, expansion.variants)
-        wanted = distinct(expansion.deliveries, expansion.message_ids)
-        portions = list(parts(contents, wanted))
-        groups = [portions] if self._database.many_writers else [[part] for part in portions]
-        due = self._database.now() if len(groups) == 1 else None
-        ids = new_ids("dlv_", self._database.now(), self._database.token)
-        turn: int | None = None
-        for group in groups:
-            async with self._database.write() as transaction:
-                row = await _take(transaction, event, turn)
-                if row is None:
-                    return 0
-                turn = row.expansion
-                shared = self._shared(row, expansion, due)
-                for part in group:
-                    await _insert(transaction, part, shared, ids)
-                if group is groups[-1]:
-                    await self._finish(transaction, row, expansion)
-        return len(wanted)
+        whole = self.expanding(event)
+        await whole.store(expansion)
+        return whole.deliveries
 
     async def fail(self, event: str, reason: str) -> None:
         """Say that an event cannot be expanded, and why; one that is done with stays as it is."""
@@ -163,41 +196,23 @@ class Expansions:
             if row is not None:
                 await _end(transaction, event, status=EventStatus.FAILED, reason=reason)
 
-    def _shared(self, row: Any, expansion: Expansion, due: datetime | None) -> dict[str, Any]:
-        """What is the same in all rows of one part."""
-        now = self._database.now()
-        return {
-            "event": row.id,
-            "type": row.effective_type,
-            "lane": row.lane,
-            "on_uncertain": expansion.on_uncertain.value,
-            "status": Status.QUEUED.value,
-            "reason": "",
-            "tries": 0,
-            "fence": 0,
-            "next_try_at": due,
-            "uncertain": False,
-            "created_at": now,
-            "updated_at": now,
-        }
 
-    async def _finish(self, transaction: AsyncConnection, row: Any, expansion: Expansion) -> None:
-        status = EventStatus.EXPANDED if expansion.deliveries else EventStatus.RECORDED
-        release = update(deliveries).where(staged(row.id)).values(next_try_at=self._database.now())
-        await transaction.execute(release)
-        await add_notices(transaction, expansion.notices)
-        await _end(
-            transaction,
-            row.id,
-            status=status,
-            reason="" if expansion.deliveries else expansion.reason,
-            # What its sender was told when it was accepted is still true.
-            warnings=list(dict.fromkeys((*row.warnings, *expansion.warnings))),
-        )
+async def _finish(transaction: AsyncConnection, row: Any, last: Expansion) -> None:
+    # An earlier go may have mailed people who are not in the lists any more.
+    somebody = select(exists().where(deliveries.c.event == row.id))
+    mailed = bool(await transaction.scalar(somebody))
+    await _end(
+        transaction,
+        row.id,
+        status=EventStatus.EXPANDED if mailed else EventStatus.RECORDED,
+        reason="" if mailed else last.reason,
+        # What its sender was told when it was accepted is still true.
+        warnings=list(dict.fromkeys((*row.warnings, *last.warnings))),
+    )
 
 
-async def _take(transaction: AsyncConnection, event: str, turn: int | None) -> Any:
-    """The event's row, locked, if it is ours to expand; without a `turn` it becomes ours.
+async def _take(transaction: AsyncConnection, event: str, fence: int | None) -> Any:
+    """The event's row, locked, if it is ours to expand; without a `fence` it becomes ours.
 
     Raises:
         NotFound: There is no such event.
@@ -214,28 +229,13 @@ async def _take(transaction: AsyncConnection, event: str, turn: int | None) -> A
     row = (await transaction.execute(query.with_for_update())).one_or_none()
     if row is None:
         raise NotFound(f"There is no event {event!r} to expand.")
-    if row.status != EventStatus.ACCEPTED or (turn is not None and row.expansion != turn):
+    if row.status != EventStatus.ACCEPTED or (fence is not None and row.expansion != fence):
         return None
-    if turn is None:
-        await transaction.execute(delete(deliveries).where(staged(event)))
-        await transaction.execute(delete(variants).where(variants.c.event == event))
+    if fence is None:
+        await clear_staged(transaction, event)
         await _mark(transaction, event, expansion=row.expansion + 1)
         row = (await transaction.execute(query)).one()
     return row
-
-
-async def _insert(
-    transaction: AsyncConnection, part: Part, shared: dict[str, Any], ids: Iterator[str]
-) -> None:
-    contents, people = part
-    if contents:
-        await transaction.execute(insert(variants), contents)
-    if people:
-        keys = await _keys(transaction, shared["event"])
-        rows = [row_of(delivery, shared, next(ids), message_id, keys) for delivery, message_id in people]
-        # RETURNING is asked for because SQLAlchemy then sends many rows in one statement; without it,
-        # PostgreSQL's driver takes twice as long.
-        await transaction.execute(insert(deliveries).returning(deliveries.c.id), rows)
 
 
 def _gone(now: datetime, worker: str) -> ColumnElement[bool]:
@@ -250,9 +250,3 @@ async def _end(transaction: AsyncConnection, event: str, **values: Any) -> None:
 
 async def _mark(transaction: AsyncConnection, event: str, **values: Any) -> None:
     await transaction.execute(update(events).where(events.c.id == event).values(**values))
-
-
-async def _keys(transaction: AsyncConnection, event: str) -> dict[str, int]:
-    """The ids of the event's variants, by their keys."""
-    query = select(variants.c.key, variants.c.id).where(variants.c.event == event)
-    return {key: id_ for key, id_ in (await transaction.execute(query)).all()}  # noqa: C416 - rows

@@ -7,10 +7,12 @@ refuses, nothing of the batch is kept. A repeat is handed to none of them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import bindparam, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -26,21 +28,33 @@ from dispatcher.ledger.plan_steps import due_steps, one_at_a_time, settle
 from dispatcher.ledger.schema import events
 from dispatcher.ledger.unplanned import add_unplanned, heard_of
 
+_Any = TypeVar("_Any")
 
-class Advancer(Protocol):
-    """Knows which plans an event is about, and what it makes of them."""
+#: Plans that are read or written by one statement: some milliseconds' work.
+PIECE = 100
 
-    def keys(self, new: NewEvent) -> Collection[PlanKey]:
-        """The plans that the event may move or make; none costs it nothing."""
+
+class Aim(Protocol):
+    """One event and the plans that it is about; the lists count as they were when it was aimed.
+
+    Its methods look at nothing that changes, so they may run in a thread.
+
+    Attributes:
+        many: Whether it takes so long that others would wait.
+    """
+
+    many: bool
+
+    def keys(self) -> Collection[PlanKey]:
+        """The plans that the event may move or make."""
         ...
 
-    def begins(self, new: NewEvent) -> Collection[PlanKey]:
-        """Of which plans it must know what was heard while there was none; none costs it nothing."""
+    def begins(self) -> Collection[PlanKey]:
+        """Of which plans it must know what was heard while there was none."""
         ...
 
     def advance(
         self,
-        new: NewEvent,
         event: str,
         plans: Mapping[PlanKey, Plan],
         now: datetime,
@@ -49,8 +63,7 @@ class Advancer(Protocol):
         """What the event makes of its plans.
 
         Args:
-            new: The event, which was not known before.
-            event: Its id in the ledger.
+            event: Its id in the ledger; it was not known before.
             plans: Those of its `keys` that there are, as earlier events of the batch left them.
             now: When it is accepted.
             early: What was heard of those of `begins`.
@@ -59,6 +72,17 @@ class Advancer(Protocol):
             EventInvalid: Its plans do not allow it.
         """
         ...
+
+
+class Advancer(Protocol):
+    """Knows which plans events are about."""
+
+    def aim(self, new: NewEvent) -> Aim | None:
+        """The plans that the event is about; None if there can be none, which costs nothing."""
+        ...
+
+
+_NOTHING = Advance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +99,7 @@ class Intake:
     id: str
     event: NewEvent
     at: datetime
-    advance: Advance = field(default_factory=Advance)
+    advance: Advance = _NOTHING
 
 
 _NOTE = (
@@ -104,7 +128,7 @@ async def take_in(
     wanted = distinct(new)
     rows = {name: row_of(event) for name, event in wanted.items()}
     steps = {event.step: name for name, event in wanted.items() if event.step}
-    about = {name: keys for name, event in wanted.items() if advancer and (keys := advancer.keys(event))}
+    about = await _aimed(advancer, wanted) if advancer else {}
     async with database.write() as transaction:
         if steps or about:
             # Before the first row: who waits for it must hold nothing that its holder could want.
@@ -120,12 +144,35 @@ async def take_in(
         known = await kept(transaction, there)
         fresh = [Intake(own[name], event, now) for name, event in there.items() if known[name] == own[name]]
         await settle(transaction, {one.event.step: one.id for one in fresh if one.event.step}, now)
-        if advancer and about:
-            turns = _Turns(transaction, database, advancer, new)
+        if about:
+            turns = _Turns(transaction, database, new)
             fresh = await turns.take(fresh, about)
         for observer in observers if fresh else ():
             await observer(transaction, fresh)
     return own, {**known, **late}
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What an event is aimed at, and which plans those are."""
+
+    aim: Aim
+    keys: Collection[PlanKey]
+
+
+async def _aimed(advancer: Advancer, wanted: Mapping[Name, NewEvent]) -> dict[Name, _Target]:
+    """Those of the events that are about some plan."""
+    found: dict[Name, _Target] = {}
+    for name, event in wanted.items():
+        aim = advancer.aim(event)
+        if aim is not None and (keys := await _done(aim, aim.keys)):
+            found[name] = _Target(aim, keys)
+    return found
+
+
+async def _done(aim: Aim, work: Callable[[], _Any]) -> _Any:
+    """Work about a few plans is done here; about many, in a thread, for the loop has others to serve."""
+    return await asyncio.to_thread(work) if aim.many else work()
 
 
 async def _insert(transaction: AsyncConnection, rows: list[dict[str, Any]]) -> None:
@@ -141,63 +188,74 @@ async def _insert(transaction: AsyncConnection, rows: list[dict[str, Any]]) -> N
 class _Turns:
     """The turns that the plans of one batch take."""
 
-    def __init__(
-        self, transaction: AsyncConnection, database: Database, advancer: Advancer, new: Sequence[NewEvent]
-    ) -> None:
+    def __init__(self, transaction: AsyncConnection, database: Database, new: Sequence[NewEvent]) -> None:
         self._transaction = transaction
-        self._advancer = advancer
         self._new = new
         self._now = database.now()
         self._ids = new_ids("pln_", self._now, database.token)
 
-    async def take(self, fresh: Sequence[Intake], about: Mapping[Name, Collection[PlanKey]]) -> list[Intake]:
+    async def take(self, fresh: Sequence[Intake], about: Mapping[Name, _Target]) -> list[Intake]:
         """Let the events move their plans, in their order, and write what comes of it.
 
         Raises:
             EventInvalid: A plan does not allow its event.
         """
-        keys = {key for one in fresh for key in about.get(name_of(one.event), ())}
+        targets = [about.get(name_of(one.event)) for one in fresh]
+        keys = {key for target in targets if target for key in target.keys}
         if not keys:
             return list(fresh)
-        before = await plans_about(self._transaction, keys)
+        before: dict[PlanKey, Plan] = {}
+        for some in _pieces(list(keys)):
+            before |= await plans_about(self._transaction, some)
         plans, moves, taken = dict(before), [], []
-        begun = {key for one in fresh for key in self._advancer.begins(one.event)}
+        begun = {key for target in targets if target for key in target.aim.begins()}
         early = await heard_of(self._transaction, begun - before.keys())
-        for one in fresh:
-            own = about.get(name_of(one.event))
-            if not own:
+        for one, target in zip(fresh, targets, strict=True):
+            if target is None:
                 taken.append(one)
                 continue
-            advance = self._advance(one, {key: plans[key] for key in own if key in plans}, early)
+            advance = await _done(target.aim, partial(self._advance, one, target, plans, early))
             for key in advance.unplanned:
                 early.setdefault(key, []).append(_heard(one))
-            named = tuple(self._identified(plan, plans) for plan in advance.plans)
-            plans |= {plan.key: plan for plan in named}
+            plans |= {plan.key: plan for plan in advance.plans}
             moves += [(plans[move.plan].id, move) for move in advance.moves]
-            taken.append(_with(one, replace(advance, plans=named)))
-        known = {plan.id: plan for plan in before.values()}
-        moved = [plan for key, plan in plans.items() if plan is not before.get(key)]
-        await save_plans(self._transaction, known, [_changed(plan, known) for plan in moved])
-        await add_moves(self._transaction, moves)
-        heard = [(key, one.id) for one in taken for key in one.advance.unplanned]
-        await add_unplanned(self._transaction, heard)
+            taken.append(_with(one, advance))
+        await self._save(before, plans)
+        for moved in _pieces(moves):
+            await add_moves(self._transaction, moved)
+        heard = dict.fromkeys((key, one.id) for one in taken for key in one.advance.unplanned)
+        for unplanned in _pieces(list(heard)):
+            await add_unplanned(self._transaction, unplanned)
         await self._note([one for one in taken if one.advance.warnings or one.advance.record_only])
         return taken
 
     def _advance(
-        self, one: Intake, plans: Mapping[PlanKey, Plan], early: Mapping[PlanKey, Sequence[Heard]]
+        self,
+        one: Intake,
+        target: _Target,
+        plans: Mapping[PlanKey, Plan],
+        early: Mapping[PlanKey, Sequence[Heard]],
     ) -> Advance:
+        """What an event makes of its plans, each with its id."""
         try:
-            return self._advancer.advance(one.event, one.id, plans, one.at, early)
+            own = {key: plans[key] for key in target.keys if key in plans}
+            advance = target.aim.advance(one.id, own, one.at, early)
         except EventInvalid as error:
             if len(self._new) == 1:
                 raise
             names = [name_of(event) for event in self._new]
             raise error.of_batch(names.index(name_of(one.event))) from None
+        return replace(advance, plans=tuple(self._identified(plan, plans) for plan in advance.plans))
 
     def _identified(self, plan: Plan, plans: Mapping[PlanKey, Plan]) -> Plan:
         known = plans.get(plan.key)
         return replace(plan, id=known.id if known else next(self._ids))
+
+    async def _save(self, before: Mapping[PlanKey, Plan], after: Mapping[PlanKey, Plan]) -> None:
+        known = {plan.id: plan for plan in before.values()}
+        moved = [plan for key, plan in after.items() if plan is not before.get(key)]
+        for some in _pieces(moved):
+            await save_plans(self._transaction, known, [_changed(plan, known) for plan in some])
 
     async def _note(self, taken: Sequence[Intake]) -> None:
         """What their plans had to say is kept with the events."""
@@ -212,6 +270,11 @@ class _Turns:
         ]
         if rows:
             await self._transaction.execute(_NOTE, rows)
+
+
+def _pieces(many: Sequence[_Any]) -> Iterator[Sequence[_Any]]:
+    """So few rows at a time that others are served in between; it stays one transaction."""
+    return (many[start : start + PIECE] for start in range(0, len(many), PIECE))
 
 
 def _heard(one: Intake) -> Heard:

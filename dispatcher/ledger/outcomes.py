@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, update
 
 from dispatcher.domain.delivery import Claim, OnUncertain, Outcome, Status
+from dispatcher.ledger.claim_rows import micros
 from dispatcher.ledger.columns import storable
 from dispatcher.ledger.schema import deliveries
 
 MAX_REPLY = 500  # characters of a server's reply that are kept
 POISON = 3  # workers in a row that went away over a delivery before it is set aside
-#: Reasons of deliveries whose worker was taken for gone; if it reports after all, its word counts.
-LAPSED = ("lease_expired", "poison")
 
-#: Where a delivery stands that was claimed and must not be sent, and the reason it gives.
-BARRED = {
-    Status.CANCELLED: "cancelled",
-    Status.EXPIRED: "expired",
-    Status.SUPPRESSED: "opted_out",
-    Status.HELD: "incident",
-}
-
-#: Ends a claim; its parameters come from `settled` or `abandoned`.
+#: Ends the claim of a worker that went away; its parameters come from `abandoned`.
 SETTLE = (
     update(deliveries)
     .where(deliveries.c.id == bindparam("key"))
@@ -67,20 +58,50 @@ def _after(one: Recorded) -> tuple[Status, datetime | None]:
     return status, due if status in {Status.DEFERRED, Status.UNCERTAIN} else None
 
 
-def settled(one: Recorded, now: datetime) -> dict[str, Any]:
-    """The delivery after what came of its claim."""
+class Settled(NamedTuple):
+    """A delivery after what came of its claim, and its attempt; moments are numbers.
+
+    Attributes:
+        status: Where the delivery stands.
+        due: When it is tried again.
+        since: When its first try was recorded.
+        came: What came of this try.
+    """
+
+    id: str
+    status: str
+    reason: str
+    due: int | None
+    doubt: bool
+    since: int
+    came: str
+    code: int | None
+    enhanced_code: str | None
+    reply: str
+
+
+def settled(one: Recorded, now: int) -> Settled:
+    """What to write of a claim.
+
+    Args:
+        one: What came of it.
+        now: The time, as columns keep it.
+    """
+    claim, outcome = one.claim, one.outcome
     status, due = _after(one)
-    return {
-        "key": one.claim.id,
-        "new_status": status.value,
-        "new_reason": one.outcome.reason,
-        "due": due,
-        "doubt": one.outcome.status is Status.UNCERTAIN,
-        "crashed": 0,
+    return Settled(
+        claim.id,
+        status,
+        outcome.reason,
+        None if due is None else micros(due),
+        outcome.status is Status.UNCERTAIN,
         # An outage before the first try is none of the four days that the message has.
-        "since": one.claim.retry_from if one.claim.tries else now,
-        "now": now,
-    }
+        micros(claim.retry_from) if claim.tries else now,
+        outcome.status,
+        outcome.code,
+        outcome.enhanced_code,
+        _kept(outcome.reply),
+    )
 
 
 def abandoned(row: Any, now: datetime) -> dict[str, Any]:
@@ -114,47 +135,22 @@ def attempt_row(delivery: str, outcome: Outcome, now: datetime) -> dict[str, Any
         "reason": outcome.reason,
         "code": outcome.code,
         "enhanced_code": outcome.enhanced_code,
-        "reply": storable(outcome.reply)[:MAX_REPLY],
+        "reply": _kept(outcome.reply),
     }
 
 
-def bar(row: Any, now: datetime) -> Status | None:
-    """Why a delivery must not be sent, if there is a reason."""
-    if row.cancelled:
-        return Status.CANCELLED
-    if row.expires_at is not None and row.expires_at <= now:
-        return Status.EXPIRED
-    if row.opted_out:
-        return Status.SUPPRESSED
-    return Status.HELD if row.affected else None
+def _kept(reply: str) -> str:
+    return storable(reply)[:MAX_REPLY]
 
 
-def barred_row(row: Any, why: Status) -> dict[str, Any]:
-    """The delivery as it is then: its claim never was.
-
-    Args:
-        row: With the values that claiming gave it.
-        why: One of `BARRED`.
-    """
-    return {
-        "key": row.id,
-        "bar": why.value,
-        "why": BARRED[why],
-        "count": row.tries - 1,
-        "before": row.fence - 1,  # nobody follows its last claim, whose outcome may still come
-    }
-
-
-#: Settles what was claimed and must not be sent; its parameters come from `barred_row`.
+#: Settles what is due and must not be sent. Its claim never was: the outcome of its last one may still come.
 BAR = (
     update(deliveries)
     .where(deliveries.c.id == bindparam("key"))
     .values(
         status=bindparam("bar"),
         reason=bindparam("why"),
-        tries=bindparam("count"),
-        fence=bindparam("before"),
-        lease_until=None,
-        worker=None,
+        next_try_at=None,
+        updated_at=bindparam("now"),
     )
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import exists, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.event import EventStatus
@@ -46,7 +46,9 @@ def _void(plan: Plan, now: datetime) -> Iterator[str]:
 
 
 async def _withdraw(transaction: AsyncConnection, ids: Sequence[str], now: datetime) -> None:
+    ours = events.c.id.in_(ids)
+    await transaction.execute(select(events.c.id).where(ours).order_by(events.c.id).with_for_update())
     early = events.c.status == EventStatus.ACCEPTED
     waits = exists().where(deliveries.c.event == events.c.id, deliveries.c.next_try_at.is_not(None))
-    statement = update(events).where(events.c.id.in_(ids), early | waits).values(withdrawal(now, _EARLY))
+    statement = update(events).where(ours, early | waits).values(withdrawal(now, _EARLY))
     await transaction.execute(statement)

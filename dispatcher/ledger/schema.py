@@ -3,7 +3,7 @@
 Rules that the code relies on:
 
 - ``deliveries.next_try_at`` is set exactly while a worker may claim the row once that time has come.
-- A ``queued`` row without it is *staged*: it belongs to an expansion that is not finished.
+- A ``queued`` row without it was left by a worker of an older version; the event's next expansion removes it.
 - ``deliveries.fence`` rises with every claim, ``events.expansion`` with every try to expand.
 - ``crashes`` counts the workers in a row that went away over a row; an outcome sets it back to zero.
 """
@@ -128,7 +128,7 @@ variants = Table(
     Column("subject", Text, nullable=False),
     Column("template", Text, nullable=False),
     Column("content", LargeBinary, nullable=False),
-    # expansions.store: the ids of an event's variants by their keys.
+    # Expanding.store: one content of each kind, and its id by its key.
     UniqueConstraint("event", "key"),
 )
 

@@ -17,7 +17,6 @@ from sqlalchemy import exists, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.window import Window
-from dispatcher.ledger.deliveries import RELEASED
 from dispatcher.ledger.engine import Database
 from dispatcher.ledger.schema import deliveries, events, windows
 from dispatcher.ledger.threads import BEGUN
@@ -150,7 +149,7 @@ async def _told(transaction: AsyncConnection, said_by: Collection[str]) -> Colle
     """Which of these events somebody got a mail of, or may yet."""
     if not said_by:
         return ()
-    mailed = exists().where(deliveries.c.event == events.c.id, deliveries.c.status.in_(BEGUN), RELEASED)
+    mailed = exists().where(deliveries.c.event == events.c.id, deliveries.c.status.in_(BEGUN))
     query = select(events.c.id).where(events.c.id.in_(sorted(said_by)), mailed)
     return set(await transaction.scalars(query))
 

@@ -25,7 +25,8 @@ class Heartbeat:
     Attributes:
         id: Its own, new at each start.
         version: Of Dispatcher.
-        relay: How its SMTP server is: see `dispatcher.domain.circuit.Look`; None if nothing was said.
+        relay: How its SMTP server is: see `dispatcher.domain.circuit.Look`; with ``rates``, how many messages
+            a second that took in the last minute, by lane. None if nothing was said.
         stale: Outcomes that were refused, because somebody else had the delivery by then.
     """
 

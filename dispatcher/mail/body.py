@@ -13,17 +13,26 @@ from collections.abc import Mapping
 from dispatcher.mail.content import SLOTS
 
 _LINE = 76  # with the sign of a soft break
-_SLOT = re.compile(f"({'|'.join(SLOTS)})")
 
 
 def pieces(text: str) -> tuple[bytes, ...]:
     """`text` encoded and cut: every second piece is the name of a slot, one of `SLOTS`."""
-    cut = _SLOT.split(text.replace("\r\n", "\n").replace("\r", "\n"))
+    cut = [_normal(text)]
+    for name in SLOTS:
+        if name in text:
+            cut = [piece for part in cut for piece in _cut(part, name)]
     last = len(cut) - 1
     return tuple(
         piece.encode() if index % 2 else _encoded(piece, closed=index < last)
         for index, piece in enumerate(cut)
     )
+
+
+def said(text: str, filling: str) -> bytes:
+    """What the body of `text` decodes to, where every slot is filled with `filling`."""
+    for name in SLOTS:
+        text = text.replace(name, filling)
+    return _normal(text).replace("\n", "\r\n").encode()
 
 
 def joined(cut: tuple[bytes, ...], slots: Mapping[bytes, bytes]) -> bytes:
@@ -38,6 +47,16 @@ def slot(text: str) -> bytes:
         return f"{atoms}=\r\n".encode("ascii")
     chunks = re.findall(rf"(?:=3D|[^=]){{1,{_LINE // 3}}}", atoms)
     return "".join(f"{chunk}=\r\n" for chunk in chunks).encode("ascii")
+
+
+def _normal(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _cut(part: str, name: str) -> list[str]:
+    """`part` with `name` as every second piece; what is a name already has no other in it."""
+    first, *others = part.split(name)
+    return [first, *(piece for other in others for piece in (name, other))]
 
 
 def _encoded(piece: str, *, closed: bool) -> bytes:

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import CodeType
+from typing import Any, TypeVar
 
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template, TemplateNotFound, Undefined, nodes
+from jinja2 import Environment, StrictUndefined, Template, TemplateNotFound, Undefined, nodes
 from jinja2.exceptions import TemplateSyntaxError, UndefinedError
-from jinja2.loaders import split_template_path
 from jinja2.meta import find_referenced_templates
 from markupsafe import Markup, escape
 
@@ -23,6 +23,7 @@ from dispatcher.domain.catalogue import Banner
 from dispatcher.domain.window import Window
 from dispatcher.errors import Problem, TemplateInvalid
 from dispatcher.mail.functions import FILTERS, GLOBALS
+from dispatcher.mail.loader import Loader
 from dispatcher.mail.locale import Format
 from dispatcher.mail.subject import affected
 from dispatcher.mail.translations import Translations
@@ -35,23 +36,7 @@ _FONTS = {
     "sans-serif",
     "zh-Hant": '"Microsoft JhengHei UI", "PingFang TC", "Noto Sans CJK TC", "Segoe UI", sans-serif',
 }
-# premailer fetches an @import even when told not to, and no mail program runs a script.
 _UNKNOWN = re.compile(r"No (filter|test) named '([^']*)'")
-#: What may not stand in a template, and what to do instead.
-_REFUSED = (
-    (re.compile(r"@import|<link\b", re.IGNORECASE), "write styles into base.html.j2"),
-    (re.compile(r"<(?:script|iframe|object|embed|form)\b", re.IGNORECASE), "say it in text and a link"),
-    (
-        re.compile(r"\s(on[a-z]{3,20})\s*=\s*[\"']", re.IGNORECASE),
-        "mails do nothing by themselves; leave it out",
-    ),
-    (
-        re.compile(r"javascript:|vbscript:|data:text", re.IGNORECASE),
-        "link to an http, https or mailto address",
-    ),
-    (re.compile(r"<img\b[^>]*\bsrc\s*=\s*[\"']?https?:", re.IGNORECASE), "leave out images from outside"),
-    (re.compile(r"\|\s*safe\b"), "let the value be escaped; structure belongs into the template"),
-)
 
 
 class Missing(UndefinedError):  # noqa: N818
@@ -80,6 +65,7 @@ class MailEnvironment(Environment):
         """
         super().__init__(**options)
         self._named: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._compiled: dict[str, tuple[str, CodeType]] = {}
 
     def references(self, name: str, source: str) -> tuple[str, ...]:
         """The templates that a template extends, imports or includes; it is read only if it is new here."""
@@ -87,6 +73,20 @@ class MailEnvironment(Environment):
         if known is None or known[0] != source:
             self.parse(source, name)
         return self._named[name][1]
+
+    def code(self, source: str, name: str, filename: str | None) -> CodeType:
+        """The code of a template; environments that differ in nothing but what they note have the same."""
+        known = self._compiled.get(name)
+        if known is None or known[0] != source:
+            compiled: CodeType = super().compile(source, name, filename)
+            known = self._compiled[name] = source, compiled
+        return known[1]
+
+    def compile(self, source: Any, name: Any = None, filename: Any = None, *args: Any) -> Any:
+        """As Jinja does; what has a name is kept."""
+        if args or name is None or not isinstance(source, str):
+            return super().compile(source, name, filename, *args)
+        return self.code(source, name, filename)
 
     def _remedy(self, message: str) -> str:
         unknown = _UNKNOWN.match(message)
@@ -134,34 +134,7 @@ class MailEnvironment(Environment):
             raise TemplateInvalid(Problem(f"templates/{error.name}", "does not exist", fix)) from None
 
 
-class _Loader(BaseLoader):
-    """Reads templates from one folder, and refuses what does not belong into a mail."""
-
-    def __init__(self, templates: Path) -> None:
-        self._root = templates.resolve()
-
-    def get_source(
-        self,
-        environment: Environment,  # noqa: ARG002 - Jinja's signature
-        template: str,
-    ) -> tuple[str, str, Callable[[], bool]]:
-        file = self._root.joinpath(*split_template_path(template)).resolve()
-        where = f"templates/{template}"
-        if not file.is_relative_to(self._root):
-            fix = "keep templates inside the folder templates/, without links that lead out"
-            raise TemplateInvalid(Problem(where, "leads out of the folder of templates", fix))
-        try:
-            changed, source = file.stat().st_mtime_ns, file.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise TemplateInvalid(Problem(where, f"is not UTF-8: {error}")) from None
-        except OSError:
-            raise TemplateNotFound(template) from None
-        _refuse(source, where)
-        return source, str(file), lambda: _is_unchanged(file, changed)
-
-    def list_templates(self) -> list[str]:
-        files = self._root.rglob("*.j2")
-        return sorted(file.relative_to(self._root).as_posix() for file in files)
+_Kind = TypeVar("_Kind", bound=MailEnvironment)
 
 
 def own_files(template: str) -> tuple[str, str]:
@@ -176,13 +149,28 @@ def html_environment(templates: Path, *, finalize: Callable[..., Any] | None = N
         templates: The folder of templates.
         finalize: What Jinja calls with everything that ``{{ }}`` outputs.
     """
-    environment = MailEnvironment(loader=_Loader(templates), autoescape=True, finalize=finalize, **_OPTIONS)
-    return _furnished(environment)
+    return furnished(MailEnvironment, templates, autoescape=True, finalize=finalize)
 
 
-def text_environment(templates: Path) -> MailEnvironment:
-    """The environment of ``*.txt.j2``: nothing is escaped, what is undefined is an error."""
-    return _furnished(MailEnvironment(loader=_Loader(templates), autoescape=False, **_OPTIONS))
+def text_environment(templates: Path, *, finalize: Callable[..., Any] | None = None) -> MailEnvironment:
+    """The environment of ``*.txt.j2``: nothing is escaped, what is undefined is an error; see above."""
+    return furnished(MailEnvironment, templates, autoescape=False, finalize=finalize)
+
+
+def furnished(kind: Callable[..., _Kind], templates: Path, **options: Any) -> _Kind:
+    """An environment of this kind, with what the templates of a folder may use.
+
+    Args:
+        kind: Makes one of the kind.
+        templates: The folder of templates.
+        options: Jinja's own.
+    """
+    environment = kind(loader=Loader(templates), **_OPTIONS, **options)
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.newstyle_gettext = True  # type: ignore[attr-defined]
+    environment.globals.update(GLOBALS)
+    environment.filters.update(FILTERS)
+    return environment
 
 
 def context_for(
@@ -226,21 +214,6 @@ def context_for(
     }
 
 
-def _refuse(source: str, where: str) -> None:
-    for number, line in enumerate(source.splitlines(), 1):
-        for pattern, fix in _REFUSED:
-            if found := pattern.search(line):
-                what = f"{found[0].strip()!r} may not stand in a mail"
-                raise TemplateInvalid(Problem(f"{where}:{number}", what, fix))
-
-
-def _is_unchanged(file: Path, changed: int) -> bool:
-    try:
-        return file.stat().st_mtime_ns == changed
-    except OSError:
-        return False
-
-
 def _span(window: Window | None) -> dict[str, datetime] | None:
     return {"start": window.starts_at, "end": window.ends_at} if window else None
 
@@ -257,14 +230,6 @@ def _banner(banner: Banner) -> dict[str, Any]:
             "text": Markup(banner.dark.text),  # noqa: S704
         },
     }
-
-
-def _furnished(environment: MailEnvironment) -> MailEnvironment:
-    environment.policies["ext.i18n.trimmed"] = True
-    environment.newstyle_gettext = True  # type: ignore[attr-defined]
-    environment.globals.update(GLOBALS)
-    environment.filters.update(FILTERS)
-    return environment
 
 
 _OPTIONS: dict[str, Any] = {

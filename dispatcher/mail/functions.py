@@ -147,6 +147,8 @@ def _formatted(name: str) -> Callable[..., str]:
     return format_value
 
 
+#: The variables that these functions read for themselves.
+READ = ("fields", "format", "key", "lang", "now", "translations", "type")
 GLOBALS: Mapping[str, Callable[..., Any]] = {
     "gettext": _gettext,
     "ngettext": _ngettext,
@@ -172,3 +174,10 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "capital": lambda text: f"{text[:1].upper()}{text[1:]}",
     "wrap": wrap,
 }
+#: Those that need to know of the reader only the language; what they make of a constant is one as well.
+FIXED = frozenset(
+    (
+        *(_gettext, _ngettext, _pgettext, _label, _translated, _foreign),
+        *(FILTERS[name] for name in ("duration", "listed", "number")),
+    )
+)

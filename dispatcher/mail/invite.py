@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime
+from functools import lru_cache
 
-from icalendar import Calendar, Event, Parameters, vCalAddress, vText
+from icalendar import Parameters
 
 from dispatcher.domain.window import Entry
 from dispatcher.mail.content import Invite, Method
@@ -23,6 +24,9 @@ from dispatcher.mail.view import View
 _LINK = "more_url"
 _SAID = ("text", "paragraphs", "choice", "url")
 _DESCRIPTION = 4_000  # characters; a calendar shows few, and the mail has them all
+_OCTETS = 74  # a piece that goes on has a blank before it
+_LINE_BREAK = re.compile(r"\n")
+_ESCAPED = str.maketrans({"\\": "\\\\", ";": "\\;", ",": "\\,", "\n": "\\n"})
 _UNREADABLE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -31,50 +35,77 @@ def invite(view: View, translations: Translations) -> Invite | None:
     if view.entry is None:
         return None
     method: Method = "CANCEL" if view.entry.window.cancelled else "PUBLISH"
-    calendar = Calendar()
-    calendar.add("VERSION", "2.0")
-    calendar.add("PRODID", "-//Dispatcher//Notices//EN")
-    calendar.add("CALSCALE", "GREGORIAN")
-    calendar.add("METHOD", method)
-    calendar.add_component(_event(view, view.entry, translations))
-    return Invite(method, calendar.to_ical().decode())
+    lines = (
+        "BEGIN:VCALENDAR",
+        "VERSION:2.0",
+        "PRODID:-//Dispatcher//Notices//EN",
+        "CALSCALE:GREGORIAN",
+        f"METHOD:{method}",
+        *_event(view, view.entry, translations),
+        "END:VCALENDAR",
+    )
+    return Invite(method, "".join(map(_folded, lines)))
 
 
-def _event(view: View, entry: Entry, translations: Translations) -> Event:
+def _event(view: View, entry: Entry, translations: Translations) -> Iterator[str]:
     texts = translations.find(view.type.language_for(view.language))
-    window, event = entry.window, Event()
-    event.add("UID", entry.uid)
-    event.add("SEQUENCE", entry.sequence)
-    event.add("DTSTAMP", entry.stamped_at.astimezone(UTC).replace(microsecond=0))
-    event.add("DTSTART", window.starts_at)
-    event.add("DTEND", window.ends_at)
-    event.add("ORGANIZER", _organizer(entry))
+    window = entry.window
     title = view.type.calendar.title if view.type.calendar else None
     summary = titled(title, view, translations) if title else texts.gettext(view.type.title)
-    for name, text in (
-        ("SUMMARY", summary),
-        ("LOCATION", affected(view, texts)),
-        ("DESCRIPTION", _description(view, texts)),
-    ):
-        event.add(name, _text(text, texts.language))
-    if link := view.fields.get(_LINK):
-        event.add("URL", str(link))
-    event.add("STATUS", "CANCELLED" if window.cancelled else "CONFIRMED")
+    yield "BEGIN:VEVENT"
+    yield f"SUMMARY;LANGUAGE={texts.language}:{_text(summary)}"
+    yield f"DTSTART:{_moment(window.starts_at)}"
+    yield f"DTEND:{_moment(window.ends_at)}"
+    yield f"DTSTAMP:{_moment(entry.stamped_at)}"
+    yield f"UID:{_text(entry.uid)}"
+    yield f"SEQUENCE:{entry.sequence:d}"
+    yield f"DESCRIPTION;LANGUAGE={texts.language}:{_text(_description(view, texts))}"
+    yield f"LOCATION;LANGUAGE={texts.language}:{_text(affected(view, texts))}"
+    yield f"ORGANIZER;{_common_name(entry.organizer.name)}:mailto:{entry.organizer.address}"
+    yield f"STATUS:{'CANCELLED' if window.cancelled else 'CONFIRMED'}"
     # The work is ours: it must not make its readers look busy, in Outlook's terms either.
-    event.add("TRANSP", "TRANSPARENT")
-    event.add("X-MICROSOFT-CDO-BUSYSTATUS", "FREE")
-    return event
+    yield "TRANSP:TRANSPARENT"
+    if link := view.fields.get(_LINK):
+        yield f"URL:{_LINE_BREAK.sub(' ', _clean(str(link)))}"
+    yield "X-MICROSOFT-CDO-BUSYSTATUS:FREE"
+    yield "END:VEVENT"
 
 
-def _organizer(entry: Entry) -> vCalAddress:
-    organizer = vCalAddress(f"mailto:{entry.organizer.address}")
-    organizer.params["CN"] = _UNREADABLE.sub(" ", entry.organizer.name)
-    return organizer
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%SZ}"
 
 
-def _text(text: str, language: str) -> vText:
-    clean = _UNREADABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
-    return vText(clean, params=Parameters({"LANGUAGE": language}))
+@lru_cache(64)
+def _common_name(name: str) -> str:
+    named: bytes = Parameters({"CN": _LINE_BREAK.sub(" ", _UNREADABLE.sub(" ", name))}).to_ical()
+    return named.decode()
+
+
+def _clean(text: str) -> str:
+    return _UNREADABLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _text(text: str) -> str:
+    """Text as RFC 5545, 3.3.11, has it."""
+    return _clean(text).translate(_ESCAPED)
+
+
+def _folded(line: str) -> str:
+    """The line with its CRLF, in pieces of at most 75 octets (RFC 5545, 3.1).
+
+    No piece ends within a character, nor between a backslash or circumflex and what it escapes, which some
+    calendars would not put together again.
+    """
+    octets, pieces, start = line.encode(), [], 0
+    while len(octets) - start > _OCTETS:
+        end = start + _OCTETS
+        while octets[end] & 0xC0 == 0x80:
+            end -= 1
+        if octets[end - 1] in b"\\^":
+            end -= 1
+        pieces.append(octets[start:end])
+        start = end
+    return b"\r\n ".join([*pieces, octets[start:]]).decode() + "\r\n"
 
 
 def _description(view: View, texts: Translation) -> str:

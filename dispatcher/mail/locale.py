@@ -48,6 +48,9 @@ _NEAR_DAYS = {
     "zh-Hans": ("昨天", "今天", "明天"),
     "zh-Hant": ("昨天", "今天", "明天"),
 }
+#: Names of zones kept: there are some 600 zones with two names each, and nine languages.
+_KNOWN_ZONES = 12_000
+_ZONE_NAMES: dict[tuple[object, ...], str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,14 @@ class Format:
 
     def zone(self, moment: datetime) -> str:
         """The reader's zone as it is called at `moment`: ``CET``, ``MESZ``, ``GMT+9``."""
-        return _zone_name(self.language, self.time_zone, moment)
+        local = self.local(moment)
+        # It depends on the moment only through these, and moments are many.
+        key = (self.language, self.time_zone, local.tzname(), local.utcoffset(), local.dst())
+        if (name := _ZONE_NAMES.get(key)) is None:
+            name = _zone_name(self.language, self.time_zone, local)
+            if len(_ZONE_NAMES) < _KNOWN_ZONES:
+                _ZONE_NAMES[key] = name
+        return name
 
     def duration(self, span: timedelta) -> str:
         """``2 hours 30 minutes``, exact to the minute; what is shorter counts as one minute."""
@@ -167,15 +177,10 @@ class Format:
         return self._written("full", day)
 
     def _clock(self, moment: datetime) -> str:
-        return self._written("Hm", moment)
+        return _clock(self.language, moment.hour, moment.minute)
 
     def _written(self, form: str, day: date) -> str:
-        pattern = parse_pattern(_pattern(self.language, form))
-        # Without the zone: Babel would otherwise move the moment to UTC.
-        naive = day.replace(tzinfo=None) if isinstance(day, datetime) else day
-        text = str(pattern.apply(naive, _locale(self.language)))
-        first = _FIRST.get(self.language) if day.day == 1 and form != "Hm" else None
-        return _FIRST_DAY.sub(first, text, count=1) if first else text
+        return _written(self.language, form, day.year, day.month, day.day)
 
     def _hours(self, first: datetime, last: datetime, zones: tuple[str, str]) -> str:
         ends = f"{_NEXT_DAY.get(self.language, '') if last.date() > first.date() else ''}{self._clock(last)}"
@@ -220,8 +225,21 @@ def _pattern(language: str, form: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _zone_name(language: str, zone: str, moment: datetime) -> str:
-    local = moment.astimezone(ZoneInfo(zone))
+def _written(language: str, form: str, year: int, month: int, day: int) -> str:
+    """A day as it is written in a form of CLDR's."""
+    pattern = parse_pattern(_pattern(language, form))
+    text = str(pattern.apply(date(year, month, day), _locale(language)))
+    first = _FIRST.get(language) if day == 1 else None
+    return _FIRST_DAY.sub(first, text, count=1) if first else text
+
+
+@lru_cache(maxsize=24 * 60)
+def _clock(language: str, hour: int, minute: int) -> str:
+    pattern = parse_pattern(_pattern(language, "Hm"))
+    return str(pattern.apply(time(hour, minute), _locale(language)))
+
+
+def _zone_name(language: str, zone: str, local: datetime) -> str:
     if zone in {"UTC", "Etc/UTC"}:
         return "UTC"
     # English abbreviations are those of the tz database: CLDR knows few of them outside its own country.

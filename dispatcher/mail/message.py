@@ -1,7 +1,7 @@
 """A mail as bytes: sealed once per variant, finished per person by a join.
 
-`seal` does what costs: it encodes both bodies, builds the headers that all readers share, and parses a
-sample back to see that nothing slipped in. `finish` puts in who it goes to. A message is 7-bit with CRLF and
+`seal` does what costs: it encodes both bodies, builds the headers that all readers share, and sees that
+nothing slipped in. `finish` puts in who it goes to. A message is 7-bit with CRLF and
 lines of at most 78 columns (RFC 5322, 2.1.1); only ``List-*`` headers and a line that holds one long address,
 id or other word get longer, up to the 998 that the RFC allows.
 """
@@ -12,19 +12,19 @@ import hashlib
 import html
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
-import orjson
-
 from dispatcher.domain.address import canonical
 from dispatcher.domain.house import Sender
-from dispatcher.mail import body, header, parts
-from dispatcher.mail.content import DECIDE, RECIPIENT, UNSUBSCRIBE, Content
+from dispatcher.mail import body, guard, header, parts
+from dispatcher.mail.content import DECIDE, RECIPIENT, SLOTS, UNSUBSCRIBE, Content, Invite, Method
+from dispatcher.mail.sealed import Sealed
 
-_VERSION = 1
+__all__ = ["Addressee", "Sealed", "expected", "finish", "list_headers", "message_id", "seal"]
+
 _URL = re.compile(r"https://[\x21-\x3b\x3d\x3f-\x7e]{1,900}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
 _ADDRESS, _STOP, _DECIDE = RECIPIENT.encode(), UNSUBSCRIBE.encode(), DECIDE.encode()
@@ -68,65 +68,6 @@ class Addressee:
     decide: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """A message without its reader; made by `seal`, kept as bytes, read back by `load` once per variant.
-
-    Attributes:
-        names: The headers that are the same for all readers, in their order.
-        subject: The ``Subject`` header with its CRLF.
-        head: The other headers that are the same for all, the blank line and the first part's headers.
-        text: The first part's body in quoted-printable, cut by `body.pieces`.
-        middle: What stands between the two bodies.
-        html: The second part's body, cut likewise.
-        tail: What comes after it, the file for calendars in it.
-        decide: What a link to decide says beside who reads it; empty where the mail has none.
-    """
-
-    names: tuple[str, ...]
-    subject: bytes
-    head: bytes
-    text: tuple[bytes, ...]
-    middle: bytes
-    html: tuple[bytes, ...]
-    tail: bytes
-    decide: Mapping[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def load(cls, data: bytes) -> Sealed:
-        """What `seal` gave as bytes.
-
-        Raises:
-            ValueError: `data` was not made by `seal` of this version.
-        """
-        kept = orjson.loads(data)
-        if not isinstance(kept, dict) or kept.get("version") != _VERSION:
-            raise ValueError("a sealed message of another version; render its event again")
-        return cls(
-            names=tuple(kept["names"]),
-            subject=kept["subject"].encode("ascii"),
-            head=kept["head"].encode("ascii"),
-            text=tuple(piece.encode("ascii") for piece in kept["text"]),
-            middle=kept["middle"].encode("ascii"),
-            html=tuple(piece.encode("ascii") for piece in kept["html"]),
-            tail=kept["tail"].encode("ascii"),
-            decide=kept.get("decide", {}),
-        )
-
-    def has(self, slot: str) -> bool:
-        """Whether there is a place in the bodies for what is the reader's own."""
-        return slot.encode() in self.text or slot.encode() in self.html
-
-    def dump(self) -> bytes:
-        """The bytes that `load` reads."""
-        kept: dict[str, object] = {"version": _VERSION, "names": self.names}
-        for key in ("subject", "head", "middle", "tail"):
-            kept[key] = getattr(self, key).decode("ascii")
-        for key in ("text", "html"):
-            kept[key] = [piece.decode("ascii") for piece in getattr(self, key)]
-        return orjson.dumps(kept | ({"decide": self.decide} if self.decide else {}))
-
-
 def seal(content: Content, *, headers: Mapping[str, str], decide: Mapping[str, str] | None = None) -> bytes:
     """Everything about a message that does not depend on its reader; opaque bytes for `Sealed.load`.
 
@@ -138,29 +79,72 @@ def seal(content: Content, *, headers: Mapping[str, str], decide: Mapping[str, s
     Raises:
         ValueError: The subject or a header cannot be one: a control character, a reserved name.
     """
-    text, page = body.pieces(content.text), body.pieces(content.html)
-    # No quoted-printable text has "=_" in it, so a boundary with it can occur in no body.
-    digest = hashlib.sha256(b"\0".join((*text, *page))).hexdigest()
-    boundary, outer = f"=_{digest[:32]}", f"=_{digest[32:]}"
-    opening, closing = parts.multipart("alternative", boundary), f"\r\n--{boundary}--\r\n".encode()
-    if content.invite:
-        opening = parts.multipart("mixed", outer) + f"\r\n--{outer}\r\n".encode() + opening
-        closing += parts.attached(outer, content.invite)
-    shared = {**_FIXED, "Content-Language": content.language, **_allowed(headers)}
-    sealed = Sealed(
-        names=(*shared, "Content-Type"),
-        subject=header.unstructured("Subject", content.subject),
-        head=b"".join(header.structured(name, value) for name, value in shared.items())
-        + opening
-        + parts.part(boundary, "plain", content.language),
-        text=text,
-        middle=parts.part(boundary, "html", content.language),
-        html=page,
-        tail=closing,
-        decide=decide or {},
-    )
-    parts.verify(finish(sealed, _SAMPLE), expected(sealed, _SAMPLE), calendar=content.invite is not None)
+    allowed = tuple(_allowed(headers).items())
+    frame = _Frame(content.language, allowed, content.invite.method if content.invite else None)
+    sealed = frame.around(content, decide or {})
+    _prove(content, sealed)
+    _proved(frame)
     return sealed.dump()
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What mails of one kind, in one language, are beside their words."""
+
+    language: str
+    headers: tuple[tuple[str, str], ...]
+    method: Method | None
+
+    def around(self, content: Content, decide: Mapping[str, str]) -> Sealed:
+        text, page = body.pieces(content.text), body.pieces(content.html)
+        # No quoted-printable text has "=_" in it, so a boundary with it can occur in no body.
+        digest = hashlib.sha256(b"\0".join((*text, *page))).hexdigest()
+        boundary, outer = f"=_{digest[:32]}", f"=_{digest[32:]}"
+        opening, closing = parts.multipart("alternative", boundary), f"\r\n--{boundary}--\r\n".encode()
+        if content.invite:
+            opening = parts.multipart("mixed", outer) + f"\r\n--{outer}\r\n".encode() + opening
+            closing += parts.attached(outer, content.invite)
+        names, head = _shared(self.language, self.headers)
+        return Sealed(
+            names=names,
+            subject=header.unstructured("Subject", content.subject),
+            head=head + opening + parts.part(boundary, "plain", self.language),
+            text=text,
+            middle=parts.part(boundary, "html", self.language),
+            html=page,
+            tail=closing,
+            decide=decide,
+        )
+
+
+@lru_cache(256)
+def _shared(language: str, headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, ...], bytes]:
+    """The names of the headers that all readers share, and all of these but the last as they leave."""
+    shared = {**_FIXED, "Content-Language": language, **dict(headers)}
+    return (*shared, "Content-Type"), b"".join(header.structured(*item) for item in shared.items())
+
+
+@lru_cache(256)
+def _proved(frame: _Frame) -> None:
+    """Parses a mail in this frame back; a frame that holds once holds whatever the words are.
+
+    Raises:
+        ValueError: A reader would see other headers or parts.
+    """
+    invite = Invite(frame.method, "x\r\n") if frame.method else None
+    sealed = frame.around(Content("x", "x", "x", "", frame.language, invite), {})
+    parts.verify(finish(sealed, _SAMPLE), expected(sealed, _SAMPLE), calendar=invite is not None)
+
+
+def _prove(content: Content, sealed: Sealed) -> None:
+    """Proves that the words of a mail are nothing but words, whatever frame they stand in.
+
+    Raises:
+        ValueError: They are not; see `dispatcher.mail.guard`.
+    """
+    guard.header_holds(sealed.subject, content.subject)
+    for cut, text in ((sealed.text, content.text), (sealed.html, content.html)):
+        guard.body_holds(body.joined(cut, _SAMPLE_SLOTS), body.said(text, _SAMPLE_SAID))
 
 
 def finish(sealed: Sealed, person: Addressee) -> bytes:
@@ -231,6 +215,11 @@ _SAMPLE = Addressee(
     unsubscribe="https://example.com/stop",
     decide="https://example.com/decide",
 )
+
+
+#: What stands in every slot while a body is proved: the words around it are what could go wrong.
+_SAMPLE_SAID = "sample@example.com"
+_SAMPLE_SLOTS = {slot.encode(): body.slot(_SAMPLE_SAID) for slot in SLOTS}
 
 
 def _slots(

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from dispatcher.mail.content import Invite
+from dispatcher.mail.guard import body_holds
 
 _PART = ("Content-Type", "Content-Language", "Content-Transfer-Encoding")
 _ATTACHED = ("Content-Type", "Content-Disposition", "Content-Transfer-Encoding")
@@ -31,7 +32,11 @@ def multipart(subtype: str, boundary: str) -> bytes:
 
 
 def attached(boundary: str, invite: Invite) -> bytes:
-    """The last part, a file that mail programs offer to the calendar (RFC 6047), and the end of the parts."""
+    """The last part, a file that mail programs offer to the calendar (RFC 6047), and the end of the parts.
+
+    Raises:
+        ValueError: The file does not read back.
+    """
     head = (
         f"\r\n--{boundary}\r\n"
         f"Content-Type: text/calendar; charset=utf-8; method={invite.method}\r\n"
@@ -40,7 +45,9 @@ def attached(boundary: str, invite: Invite) -> bytes:
     )
     # To the byte: a file for calendars needs its CRLF, which decoders of text make LF, so it is written
     # =0D=0A. Not base64, which spam filters hold against text. What ends the soft breaks depends on the text.
-    encoded = _BARE.sub(b"\r\n", binascii.b2a_qp(invite.text.encode(), istext=False))
+    said = invite.text.encode()
+    encoded = _BARE.sub(b"\r\n", binascii.b2a_qp(said, istext=False))
+    body_holds(encoded, said)
     return head.encode("ascii") + encoded + f"\r\n--{boundary}--\r\n".encode("ascii")
 
 

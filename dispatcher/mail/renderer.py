@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import pass_context
 from markupsafe import Markup
 
 from dispatcher.errors import DispatcherError, Problem, TemplateInvalid
 from dispatcher.mail.amiss import told
 from dispatcher.mail.content import DECIDE, RECIPIENT, SLOTS, UNSUBSCRIBE, Content, Invite
+from dispatcher.mail.course import Courses, Kind
 from dispatcher.mail.environment import (
     MailEnvironment,
     context_for,
@@ -25,6 +27,14 @@ from dispatcher.mail.shape import Shaper, plain
 from dispatcher.mail.subject import subject
 from dispatcher.mail.translations import Translations
 from dispatcher.mail.view import View
+
+#: The variables that are the same in all mails of a kind.
+_COMMON = frozenset(
+    (
+        *("key", "type", "service", "sender", "roles", "banner", "translations"),
+        *("lang", "direction", "fonts", "recipient_address", "unsubscribe_url"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +67,8 @@ class Renderer:
         self._translations = translations
         self._shaper = Shaper(inline, word)
         self._html = html_environment(templates, finalize=self._shaper.finalize)
-        self._text = text_environment(templates)
-        self._text.finalize = plain  # before the first template is compiled: a None must not be shown
+        self._text = text_environment(templates, finalize=pass_context(lambda _, value: plain(value)))
+        self._courses = Courses(templates, self._html, self._text, self._shaper, word)
         # While rendering, these random words stand for the reader, so that the constants can be refused.
         self._placeholders = {slot: f"{slot[0].lower()}{word()}z" for slot in SLOTS}
         self._versions: dict[str, _Version] = {}
@@ -85,7 +95,11 @@ class Renderer:
             decide=Markup(self._placeholders[DECIDE]) if decide else "",  # noqa: S704
         )
         try:
-            html, text = self._render_html(name, context), self._render_text(name, context)
+            version = self._version(name)
+            kind = Kind(name, *_kind(view, context, version))
+            html, text = self._courses.render(kind, context, lambda: self._plainly(name, context))
+            html = self._addressed(html, lambda word: f"&#{ord(word[0])};{word[1:]}")
+            text = self._addressed(text, lambda word: f"{word[0]} {word[1:]}")
         except DispatcherError:
             raise
         except Exception as error:  # a template can raise whatever Python can
@@ -94,7 +108,7 @@ class Renderer:
             subject=subject(view, self._translations),
             html=html,
             text=text,
-            template=f"{name}@{self._version(name)}",
+            template=f"{name}@{version}",
             language=str(context["lang"]),
             invite=_invite(view, self._translations),
         )
@@ -109,17 +123,14 @@ class Renderer:
                 yield from error.problems
         yield from self._translations.problems()
 
-    def _render_html(self, name: str, context: Mapping[str, Any]) -> str:
+    def _plainly(self, name: str, context: Mapping[str, Any]) -> tuple[str, str]:
+        """Both bodies, rendered with the templates."""
         file = f"{name}.html.j2"
         texts = self._shaper.translating(context["translations"])
         html = self._shaper.render(
             self._html.get_template(file), {**context, **texts}, f"{self._templates.name}/{file}"
         )
-        return self._addressed(html, lambda word: f"&#{ord(word[0])};{word[1:]}")
-
-    def _render_text(self, name: str, context: Mapping[str, Any]) -> str:
-        text = self._text.get_template(f"{name}.txt.j2").render(context)
-        return self._addressed(text, lambda word: f"{word[0]} {word[1:]}")
+        return html, self._text.get_template(f"{name}.txt.j2").render(context)
 
     def _addressed(self, rendered: str, broken_up: Callable[[str], str]) -> str:
         """The constants in place of the random words; what was spelt like a constant is broken up."""
@@ -135,6 +146,19 @@ class Renderer:
                 (self._html, f"{name}.html.j2"), (self._text, f"{name}.txt.j2")
             )
         return known.digest
+
+
+def _kind(
+    view: View, context: Mapping[str, Any], version: str
+) -> tuple[tuple[object, ...], object, tuple[str, ...]]:
+    """What a mail has in common with others, what that goes by, and the variables that differ."""
+    kept = (view.type, view.banner, view.service, view.sender, context["translations"])
+    # Where it is no field's value, the link is a placeholder, or nothing.
+    decides = context["decide_url"] if isinstance(context["decide_url"], Markup) else None
+    common = _COMMON if decides is None and context["decide_url"] else _COMMON | {"decide_url"}
+    roots = tuple(name for name in context if name not in common)
+    same = (version, view.type.template, view.key, view.roles, roots, decides, context["unsubscribe_url"])
+    return (*same, *map(id, kept)), kept, roots
 
 
 def _invite(view: View, translations: Translations) -> Invite | None:
@@ -153,6 +177,7 @@ def _version(*roots: tuple[MailEnvironment, str]) -> _Version:
         if name in seen or environment.loader is None:
             continue
         seen.add(name)
+        environment.get_template(name)  # which says where it is wrong, if it is
         source, _, is_unchanged = environment.loader.get_source(environment, name)
         digest.update(f"{name}\0{source}\0".encode())
         unchanged.append(is_unchanged or (lambda: True))

@@ -33,6 +33,7 @@ _SHAPES = 512
 
 _BREAK = re.compile(r"\r\n?")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _LINK = re.compile(r"https?://[^\s/?#]|mailto:\S", re.IGNORECASE)
 _OUTSIDE_URL = re.compile(r"[^\x21-\x7e]")
 _STYLE_VALUE = re.compile(r"[^<>{};\\()\n]*")
@@ -74,6 +75,21 @@ class Shape:
             pieces += (str(escape(_FITTED[place](values[index]))), part)
         return "".join(pieces)
 
+    def filled(self, known: Mapping[int, str]) -> Shape:
+        """The shape with some values in it that are the same in every mail, by their index.
+
+        Raises:
+            EventInvalid: See `fill`.
+        """
+        parts, slots = [self.parts[0]], []
+        for (index, place), part in zip(self.slots, self.parts[1:], strict=True):
+            if index in known:
+                parts[-1] += str(escape(_FITTED[place](known[index]))) + part
+            else:
+                parts.append(part)
+                slots.append((index, place))
+        return Shape(tuple(parts), tuple(slots))
+
 
 class Shaper:
     """Renders templates through shapes; threads may share one.
@@ -83,16 +99,19 @@ class Shaper:
     Args:
         inline: Takes a skeleton and the name of its template, gives the inlined HTML.
         word: Gives a random word of letters and digits.
+
+    Attributes:
+        prefix: What every token begins with.
     """
 
     def __init__(
         self, inline: Callable[[str, str], str], word: Callable[[], str] = lambda: secrets.token_hex(8)
     ) -> None:
         # The letters around it keep a token one word to HTML and one identifier to CSS.
-        self._prefix = f"v{word()}n"
-        self._token = re.compile(rf"{self._prefix}(\d+)z")
+        self.prefix = f"v{word()}n"
+        self._token = re.compile(rf"{self.prefix}(\d+)z")
         # Six characters of a token, in either case, are enough to see that a filter worked on one.
-        self._harmed = re.compile(self._prefix[:6], re.IGNORECASE)
+        self._harmed = re.compile(self.prefix[:6], re.IGNORECASE)
         self._inline = inline
         self._shape = lru_cache(_SHAPES)(self._make_shape)
 
@@ -109,8 +128,8 @@ class Shaper:
         values = context.get(_VALUES)
         if values is None:
             raise TemplateRuntimeError("a file was imported or included without context")
-        values.append(plain(value))
-        return Markup(f"{self._prefix}{len(values) - 1}z")  # noqa: S704 - a token, not data
+        values.append(self.text(value))
+        return Markup(f"{self.prefix}{len(values) - 1}z")  # noqa: S704 - a token, not data
 
     def translating(self, catalog: NullTranslations) -> dict[str, Callable[..., Markup]]:
         """The functions behind ``{% trans %}``: the translated text is structure, its variables are values.
@@ -128,7 +147,7 @@ class Shaper:
 
         @pass_context
         def ngettext(context: Context, one: str, many: str, n: int, /, **variables: Any) -> Markup:
-            text = to_fill(one + many, catalog.ngettext(one, many, n))
+            text = to_fill(one + many, self.chosen(catalog.ngettext, one, many, n))
             return filled(context, text, {"num": n, **variables})
 
         @pass_context
@@ -140,7 +159,7 @@ class Shaper:
         def npgettext(
             context: Context, about: str, one: str, many: str, n: int, /, **variables: Any
         ) -> Markup:
-            text = to_fill(one + many, catalog.npgettext(about, one, many, n))
+            text = to_fill(one + many, self.chosen(catalog.npgettext, about, one, many, n))
             return filled(context, text, {"context": about, "num": n, **variables})
 
         return {"gettext": gettext, "ngettext": ngettext, "pgettext": pgettext, "npgettext": npgettext}
@@ -158,9 +177,22 @@ class Shaper:
             EventInvalid: A value may not stand where it does.
             jinja2.TemplateError: The template cannot be rendered with this context.
         """
-        values: list[str] = []
+        shape, values = self.shaped(template, context, where)
+        return shape.fill(values)
+
+    def shaped(self, template: Template, context: Mapping[str, Any], where: str) -> tuple[Shape, list[Any]]:
+        """The shape of a mail and its values, by their index; see `render`."""
+        values: list[Any] = []
         skeleton = template.render({**context, _VALUES: values})
-        return self._shape(skeleton, where).fill(values)
+        return self._shape(skeleton, where), values
+
+    def text(self, value: Any) -> Any:
+        """The text that a value is shown as; see `plain`."""
+        return plain(value)
+
+    def chosen(self, function: Callable[..., str], *args: Any) -> str:
+        """The translation that `function` chooses by a number."""
+        return function(*args)
 
     def _make_shape(self, skeleton: str, where: str) -> Shape:
         self._check(skeleton, where, "a filter works on text that was already put together")
@@ -184,13 +216,21 @@ def plain(value: Any) -> str:
         UndefinedError: It is None, or undefined.
         TemplateRuntimeError: It is no single value: a list, a mapping, a method, bytes, true or false.
     """
+    if isinstance(value, str):
+        text = str(value)
+        # Most texts are printable to Python as well, which is sooner found out than by a pattern.
+        return text if text.isprintable() or not _ODD.search(text) else _shown(text)
     if isinstance(value, Undefined):
         value._fail_with_undefined_error()  # noqa: SLF001 - what StrictUndefined does, with the name
     if value is None:
         raise UndefinedError("a value is None; test it with {% if %} first")
     if isinstance(value, (bool, bytes, Mapping, list, tuple, set, frozenset)) or callable(value):
         raise TemplateRuntimeError(f"a value of type {type(value).__name__} is no text to show")
-    return _UNPRINTABLE.sub("\ufffd", _BREAK.sub("\n", str(value)))
+    return _shown(str(value))
+
+
+def _shown(text: str) -> str:
+    return _UNPRINTABLE.sub("\ufffd", _BREAK.sub("\n", text))
 
 
 def _place(html: str, end: int) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -64,12 +65,15 @@ class Translations:
 
     def __init__(self, root: Path, shipped: Path | None = None) -> None:
         self._folders = tuple(dict.fromkeys(folder for folder in (root / "locales", shipped) if folder))
+        self._places: dict[str, tuple[Path, ...]] = {}
         self._files: dict[Path, tuple[_Stamp, PoFile | None]] = {}
         self._found: dict[str, tuple[tuple[_Stamp, ...], Translation]] = {}
 
     def find(self, language: str) -> Translation:
         """The texts in `language`; the untranslated English ones where there is no file."""
-        files = [pofile.file_of(folder, language) for folder in self._folders]
+        files = self._places.get(language)
+        if files is None:
+            files = self._places[language] = tuple(pofile.file_of(one, language) for one in self._folders)
         stamps = tuple(map(_stamp, files))
         known = self._found.get(language)
         if known is not None and known[0] == stamps:
@@ -116,7 +120,7 @@ def to_fill(message: str, text: str) -> str:
 
 def _stamp(file: Path) -> _Stamp:
     try:
-        status = file.stat()
+        status = os.stat(file)  # noqa: PTH116 - for every mail, so it must be quick
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size

@@ -10,6 +10,7 @@ COLUMNS = 76  # RFC 5322 recommends 78; two are left for the "> " of a reply
 # Characters that may not begin a line of Chinese or Japanese.
 _NEVER_FIRST = frozenset("、。，．：；？！）」』】〉》”’…ー々ぁぃぅぇぉっゃゅょァィゥェォッャュョ,.:;?!)%")
 _NEVER_LAST = frozenset("（「『【〈《“‘(")
+_KNOWN = 20_000  # characters whose columns are kept; Unicode has ten times as many
 _BULLET = re.compile(r"[ ]*(?:- |\d+\. )?")
 
 
@@ -30,26 +31,37 @@ def width(text: str) -> int:
     """Columns that `text` takes in a terminal."""
     if text.isascii():
         return len(text)
-    return sum(_columns(char) for char in text)
+    return sum(map(_columns, text))
 
 
-def _columns(char: str) -> int:
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+class _Columns(dict[str, int]):
+    """Columns of a character, looked up once: what people write has some thousands of different ones."""
+
+    def __missing__(self, char: str) -> int:
+        columns = 2 if unicodedata.east_asian_width(char) in "WF" else 1
+        columns = 0 if unicodedata.combining(char) else columns
+        if len(self) < _KNOWN:
+            self[char] = columns
+        return columns
+
+
+_COLUMNS = _Columns()
+_columns = _COLUMNS.__getitem__
 
 
 def _wrapped(line: str, columns: int) -> list[str]:
-    if width(line) <= columns:
+    if len(line) * 2 <= columns or width(line) <= columns:
         return [line]
     match = _BULLET.match(line)
     head = match[0] if match else ""
     lines, current, used = [], head, len(head)
     for word in _words(line[len(head) :]):
-        if used > len(head) and used + width(word.rstrip()) > columns:
+        size = width(word)
+        seen = width(word.rstrip()) if word[-1:].isspace() else size
+        if used > len(head) and used + seen > columns:
             lines.append(current.rstrip())
             current, used = " " * len(head), len(head)
-        current, used = current + word, used + width(word)
+        current, used = current + word, used + size
     return [*lines, current.rstrip()]
 
 
@@ -57,7 +69,7 @@ def _words(text: str) -> list[str]:
     """`text` cut wherever a line may end: after a space, and between wide characters."""
     words: list[str] = []
     for word in re.findall(r"\S+\s*", text):
-        if word.isascii():
+        if word.isascii() or max(map(_columns, word)) < 2:
             words.append(word)
             continue
         piece = word[0]

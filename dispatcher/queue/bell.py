@@ -38,6 +38,8 @@ class Bell:
 
     Attributes:
         trouble: Why the last ring failed, fit for a user; empty while all is well.
+        near: Where a worker runs in this process, it hears from here at once which lane has something to
+            deliver; the others hear it through Redis.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Bell:
         self._monotonic = monotonic
         self._quiet_until = float("-inf")
         self._redis: ArqRedis | None = None
+        self.near: Callable[[Lane], object] = lambda lane: None  # noqa: ARG005 - nobody is near
 
     @property
     def trouble(self) -> str:  # noqa: D102 - an attribute of the class, told there
@@ -83,6 +86,7 @@ class Bell:
             True if a job waits that will begin after this call; False if Redis could not be had, and
             `trouble` says why.
         """
+        self.near(lane)
         return await self._try(lambda redis: self._ring_deliver(redis, lane))
 
     async def depth(self, lane: Lane) -> int:

@@ -105,6 +105,15 @@ class LaneWorkers:
         for woken in self._woken.values():
             woken.set()
 
+    def deliver(self, lane: Lane) -> bool:
+        """Deliver what is due in a lane, without Redis; False if there is no room for a job, or no time."""
+        slots = self._slots.get(lane)
+        if slots is None or slots.locked() or self._stopping.is_set():
+            return False
+        job = self._bear(lane, f"{DELIVER} {lane.value!r}", lambda: self._handlers.deliver(lane))
+        self._keep_through(asyncio.create_task(job))
+        return True
+
     async def run(self) -> None:
         """Serve the lanes until `stop` is called. Redis failing is survived; cancelling is heeded."""
         # arq tells of every job at INFO, arguments and all; ours are ids, but nobody needs two lines each.
@@ -171,9 +180,12 @@ class LaneWorkers:
     def _adopt(self, worker: LaneWorker) -> None:
         """See the jobs of a worker that ended through: a mail may be on the wire."""
         for task in worker.tasks.values():
-            self._jobs.add(task)
-            task.add_done_callback(self._jobs.discard)
-            task.add_done_callback(_retrieve)
+            self._keep_through(task)
+
+    def _keep_through(self, task: asyncio.Task[Any]) -> None:
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
+        task.add_done_callback(_retrieve)
 
     async def _listen(self, redis: ArqRedis) -> None:
         """Wake a lane's worker whenever the lane's channel speaks; see first what Redis has become."""

@@ -7,8 +7,7 @@ import logging
 import socket
 import ssl
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import overload
 
@@ -16,23 +15,19 @@ from aiosmtplib import SMTPAuthenticationError
 
 from dispatcher.domain.circuit import LOGIN_PAUSE, Circuit, Look, State
 from dispatcher.domain.delivery import Outcome
-from dispatcher.settings import RelayAddress
+from dispatcher.settings import DomainLimit, RelayAddress
 from dispatcher.smtp import envelope as envelopes
 from dispatcher.smtp import replies
 from dispatcher.smtp.advice import unusable
+from dispatcher.smtp.domains import Domains
 from dispatcher.smtp.envelope import Envelope
+from dispatcher.smtp.pool import Pool
 from dispatcher.smtp.session import Session, SessionStaleError, masked, new_context, open_session, tls_mode
 from dispatcher.smtp.slots import Slots
 from dispatcher.smtp.transaction import Timeouts
+from dispatcher.smtp.width import Width
 
 __all__ = ["Envelope", "Relay", "Timeouts"]
-
-#: Servers drop idle sessions after minutes (RFC 5321: at least five), load balancers sooner.
-IDLE_SECONDS = 30.0
-#: Many servers limit the messages per session, and load balancers spread only new ones.
-MESSAGES_PER_SESSION = 1000
-#: After a connection failed while others stood, how long to make do with those.
-NARROW_SECONDS = 30.0
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +45,7 @@ class Relay:
 
     Args:
         address: The server. With credentials TLS is required, whatever `RelayAddress.tls` says.
-        connections: Messages on their way at once.
+        connections: Messages on their way at once, at most; fewer while the server does not bear so many.
         reserved: As many again that only urgent ones may use, so that none waits behind bulk.
         tls_context: In place of the usual one; for a private certificate authority.
         clock: Monotonic seconds.
@@ -67,18 +62,27 @@ class Relay:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address
-        self._slots = Slots(connections, reserved)
+        self._most = connections + reserved
+        self._width = Width(self._most)
+        self._slots = Slots(self._width.room, reserved)
+        self._domains = Domains({}, clock)
         self._timeouts = timeouts
         self._context = tls_context or new_context(tls_mode(address))
         self._clock = clock
         self._hostname: str | None = None
-        self._idle: deque[Session] = deque()  # the longest idle first
-        self._open: set[Session] = set()  # idle or in use
+        self._pool = Pool(clock)
         self._first = asyncio.Lock()
         self._circuit = Circuit()
         self._down = replies.unreachable("")  # what opened the circuit last
-        self._narrow_until = 0.0
         self._closed = False
+
+    def limit(self, domains: Mapping[str, DomainLimit]) -> None:
+        """Give each domain so much mail at a time and no more; call it before the first `send`.
+
+        Args:
+            domains: By domain; `EVERY_OTHER` stands for each that is not named.
+        """
+        self._domains = Domains(domains, self._clock)
 
     @overload
     async def send(self, envelope: Envelope, *, urgent: bool = False) -> Outcome: ...
@@ -94,7 +98,8 @@ class Relay:
         """Send one message and say what came of it; raises nothing but `asyncio.CancelledError`.
 
         A cancelled send may have been delivered: shield it, or treat it as uncertain. While the circuit
-        is open, the outcome says at once that nothing was tried.
+        is open, the outcome says at once that nothing was tried; where the recipient's domain is at its limit
+        it says so within seconds, and when to come back.
 
         Args:
             envelope: The message.
@@ -104,20 +109,34 @@ class Relay:
         """
         if problem := envelopes.problem(envelope):
             return replies.unsendable(problem)
-        async with self._slots.taken(urgent=urgent):
+        if pause := await self._domains.enter(envelope.recipient, urgent=urgent):
+            return replies.domain_full(pause)
+        began = self._clock()
+        try:
+            return await self._in_a_slot(envelope, wanted, urgent=urgent)
+        finally:
+            self._domains.leave(envelope.recipient, began)
+
+    async def _in_a_slot(
+        self, envelope: Envelope, wanted: Callable[[], bool], *, urgent: bool
+    ) -> Outcome | None:
+        await self._slots.take(urgent=urgent)
+        try:
             if not wanted():
                 return None
             if self._closed:
                 return replies.unreachable("Dispatcher is shutting down")
             if not self._circuit.admit(self._clock()):
                 return self._down
-            try:
-                outcome = await self._send(envelope, wanted, urgent=urgent)
-            except _DownError as down:
-                return down.outcome
+            outcome = await self._send(envelope, wanted, urgent=urgent)
+        except _DownError as down:
+            return down.outcome
+        else:
             if outcome is None:
                 self._circuit.unused()
             return outcome
+        finally:
+            self._slots.release()
 
     def room(self) -> int | None:
         """How many messages may be begun: None for any number, 0 while the server takes nothing."""
@@ -151,14 +170,10 @@ class Relay:
         Takes no longer than `Timeouts.quit`. Every later `send` is deferred.
         """
         self._closed = True
-        idle = [*self._idle]
-        self._idle.clear()
-        self._open.difference_update(idle)
-        await asyncio.gather(*(session.quit() for session in idle))
-        await asyncio.sleep(0)  # sockets are closed in the loop's next round
+        await self._pool.close()
 
     async def _send(self, envelope: Envelope, wanted: Callable[[], bool], *, urgent: bool) -> Outcome | None:
-        session = self._kept()
+        session = self._pool.kept()
         if session is not None:
             try:
                 return await self._use(session, envelope)
@@ -166,97 +181,87 @@ class Relay:
                 pass  # the server dropped it while it lay idle and has seen nothing of this message
         session = await self._fresh(urgent=urgent)
         if not wanted():  # to open a session may take half a minute
-            self._put_back(session)
+            self._pool.put_back(session, self._width.room)
             return None
         return await self._use(session, envelope)
 
     async def _use(self, session: Session, envelope: Envelope) -> Outcome:
+        began, shrinks = self._clock(), self._width.shrinks
         try:
             outcome = await session.send(envelope)
-            self._judge(outcome, session)
+            self._judge(outcome, session, began, shrinks)
             return outcome
         finally:
-            self._put_back(session)
+            self._pool.put_back(session, self._width.room)
 
-    def _judge(self, outcome: Outcome, session: Session) -> None:
+    def _judge(self, outcome: Outcome, session: Session, began: float, shrinks: int) -> None:
         """What the fate of a message says about the server."""
         if outcome.reason != "relay_unreachable":
             if outcome.code is None:
                 self._circuit.unused()  # lost once it had begun: the next one will tell
             else:
-                self._works()
+                self._works(began)
+                if replies.is_overload(outcome):
+                    self._too_much(shrinks)
         elif outcome.code is not None or session.unanswered:
-            self._fails(replace(outcome, tried=False))
+            closing = outcome.code == replies.SERVICE_CLOSING and len(self._pool) > 1
+            if not (closing and self._too_much(shrinks)):
+                self._fails(replace(outcome, tried=False))
         else:
             self._circuit.unused()
 
-    def _works(self) -> None:
-        if self._circuit.look(self._clock()).state is not State.CLOSED:
+    def _works(self, began: float) -> None:
+        now = self._clock()
+        if self._circuit.room(now) is not None:
             _log.warning("The SMTP server %s works again.", self._address)
-        self._circuit.succeeded()
+            self._circuit.succeeded()
+        if self._width.answered(now, now - began, full=self._slots.full):
+            self._slots.resize(self._width.room)
+
+    def _too_much(self, shrinks: int, standing: int | None = None) -> bool:
+        """Whether the server may have had too much, so that it is given less; else it is out of order."""
+        if self.look().state is not State.CLOSED:
+            return False
+        before = self._width.room
+        borne = self._width.refused(self._clock(), shrinks, standing)
+        if self._width.room != before:
+            _log.info("The SMTP server %s is given %d sessions.", self._address, self._width.room)
+            self._slots.resize(self._width.room)
+        return borne
 
     def _fails(self, outcome: Outcome, *, pause: float = 0.0) -> None:
         if self._circuit.look(self._clock()).state is State.CLOSED:
             _log.warning("The SMTP server cannot be used (%s). Mail waits; trying again.", outcome.reply)
         self._down = outcome
         self._circuit.failed(self._clock(), outcome.reply, pause=pause)
-
-    def _put_back(self, session: Session) -> None:
-        if not session.fit:
-            self._open.discard(session)
-            session.abort()
-        elif self._closed or session.messages >= MESSAGES_PER_SESSION:
-            self._open.discard(session)
-            session.retire()
-        else:
-            session.idle_since = self._clock()
-            self._idle.append(session)
-
-    def _kept(self) -> Session | None:
-        """The idle session that was used last; those idle for too long are let go."""
-        oldest = self._clock() - IDLE_SECONDS
-        while self._idle and self._idle[0].idle_since < oldest:
-            session = self._idle.popleft()
-            self._open.discard(session)
-            session.retire()
-        while self._idle:
-            session = self._idle.pop()
-            if session.connected:
-                return session
-            self._open.discard(session)
-            session.abort()
-        return None
+        self._width = Width(self._most)  # one that comes back is met as gently as a new one
+        self._slots.resize(self._width.room)
 
     async def _fresh(self, *, urgent: bool) -> Session:
-        if self._narrow_until and self._clock() >= self._narrow_until:
-            self._narrow_until = 0.0
-            self._slots.narrow(None)
-        if urgent or self._open:
+        if urgent or len(self._pool):
             return await self._counted()
         # While nothing stands, one goes ahead: an outage is met, and a wrong password tried, once.
         async with self._first:
-            if not self._open:
+            if not len(self._pool):
                 if self.look().state is State.OPEN:
                     raise _DownError(self._down)
                 return await self._counted()
         return await self._counted()
 
     async def _counted(self) -> Session:
+        shrinks = self._width.shrinks
         try:
             session = await self._connect()
         except Exception as error:
-            raise _DownError(self._note_failure(error)) from error
-        self._open.add(session)
+            raise _DownError(self._note_failure(error, shrinks)) from error
+        self._pool.add(session)
         return session
 
-    def _note_failure(self, error: Exception) -> Outcome:
+    def _note_failure(self, error: Exception, shrinks: int) -> Outcome:
         what = masked(f"{self._address}: {replies.describe(error)}", self._address)
         outcome = replies.unreachable(what, error)
-        if self._open and self.look().state is State.CLOSED:
-            # The server takes so many sessions and no more: work on with those.
-            self._narrow_until = self._clock() + NARROW_SECONDS
-            self._slots.narrow(len(self._open))
-        else:
+        # Where others stand, the server takes so many sessions and no more: work on with those.
+        if not (len(self._pool) and self._too_much(shrinks, len(self._pool))):
             login = isinstance(error, SMTPAuthenticationError)
             self._fails(outcome, pause=LOGIN_PAUSE if login else 0.0)
         return outcome

@@ -21,6 +21,7 @@ _ENHANCED = re.compile(r"^[ \t]*#?([245])\.(0|[1-9]\d{0,2})\.(0|[1-9]\d{0,2})(?!
 _SESSION_AT_FAULT = frozenset({503, 530, 534, 535, 538})
 
 SERVICE_CLOSING = 421  # RFC 5321 section 3.8: may answer any command; the server then hangs up
+NO_STORAGE = 452  # RFC 5321 section 4.2.3; a reader's full mailbox has an enhanced code, 4.2.2
 START_INPUT = 354
 COMPLETED = 250
 FORWARDED = 251  # RFC 5321 section 3.4: taken all the same
@@ -44,6 +45,8 @@ def enhanced_code(code: int, text: str) -> str | None:
 
 def plain(text: str) -> str:
     """One line of printable characters, at most `REPLY_LENGTH`: fit for a ledger, a log, a terminal."""
+    if len(text) <= REPLY_LENGTH and text.isprintable() and "  " not in text and text == text.strip(" "):
+        return text
     line = " ".join(text[: 4 * REPLY_LENGTH].split())
     return "".join(char for char in line if char.isprintable())[:REPLY_LENGTH]
 
@@ -64,6 +67,15 @@ def refused(code: int, text: str) -> Outcome:
     return Outcome(status, reason, code, enhanced_code(code, text), plain(text))
 
 
+def is_overload(outcome: Outcome) -> bool:
+    """Whether a 4yz reply is about the server, not the message: its system or its congestion (RFC 3463)."""
+    if outcome.code is None or outcome.code // 100 != 4:
+        return False
+    if outcome.enhanced_code is None:
+        return outcome.code in {SERVICE_CLOSING, NO_STORAGE}
+    return outcome.enhanced_code == "4.4.5" or outcome.enhanced_code.startswith("4.3.")
+
+
 def is_refusal(code: int) -> bool:
     """True for 4yz and 5yz; any other unexpected code means that replies are out of step."""
     return 400 <= code <= 599
@@ -80,6 +92,12 @@ def unreachable(what: str, error: BaseException | None = None) -> Outcome:
     if isinstance(error, SMTPResponseException) and error.code > 0:
         code, enhanced = error.code, enhanced_code(error.code, error.message)
     return Outcome(Status.DEFERRED, "relay_unreachable", code, enhanced, plain(what), tried=False)
+
+
+def domain_full(seconds: float) -> Outcome:
+    """The recipient's domain is at its limit, so nothing was begun."""
+    what = "The recipient's domain is at its limit (DISPATCHER_SMTP_DOMAINS)"
+    return Outcome(Status.DEFERRED, "domain_limit", reply=what, tried=False, later=seconds)
 
 
 def lost(what: str) -> Outcome:

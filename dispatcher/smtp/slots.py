@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 
 class Slots:
     """A semaphore with a reserve: urgent callers go first, and into slots that others cannot take."""
 
-    def __init__(self, shared: int, reserved: int) -> None:
+    def __init__(self, room: int, reserved: int) -> None:
+        """All are free.
+
+        Args:
+            room: How many callers are let in, the reserve included.
+            reserved: How many of them must be urgent.
+        """
         self._reserved = reserved
-        self._most = shared + reserved
-        self._room = self._most
+        self._room = room
         self._taken = 0
         self._urgent: deque[asyncio.Future[None]] = deque()
         self._others: deque[asyncio.Future[None]] = deque()
 
-    def narrow(self, room: int | None) -> None:
-        """Let no more than `room` callers in, the reserve included; None opens all slots again."""
-        self._room = self._most if room is None else min(self._most, max(1, room))
+    @property
+    def full(self) -> bool:
+        """Whether whoever is not urgent would have to wait, or does."""
+        return self._taken >= self._limit(urgent=False) or bool(self._others)
+
+    def resize(self, room: int) -> None:
+        """Let that many callers in from now on, the reserve included; at least one."""
+        self._room = max(1, room)
         self._grant()
 
-    @asynccontextmanager
-    async def taken(self, *, urgent: bool) -> AsyncIterator[None]:
-        """Wait for a slot and hold it."""
-        await self._take(urgent=urgent)
-        try:
-            yield
-        finally:
-            self._release()
-
-    def _limit(self, *, urgent: bool) -> int:
-        return self._room if urgent else max(1, self._room - self._reserved)
-
-    async def _take(self, *, urgent: bool) -> None:
+    async def take(self, *, urgent: bool) -> None:
+        """Wait for a slot and hold it until `release`."""
         queue = self._urgent if urgent else self._others
         if not queue and self._taken < self._limit(urgent=urgent):
             self._taken += 1
@@ -47,16 +44,22 @@ class Slots:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self._release()  # granted and cancelled in the same breath: hand it on
+                self.release()  # granted and cancelled in the same breath: hand it on
             elif waiter in queue:
                 queue.remove(waiter)
             raise
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Give a slot back."""
         self._taken -= 1
         self._grant()
 
+    def _limit(self, *, urgent: bool) -> int:
+        return self._room if urgent else max(1, self._room - self._reserved)
+
     def _grant(self) -> None:
+        if not (self._urgent or self._others):
+            return
         for queue, limit in (
             (self._urgent, self._limit(urgent=True)),
             (self._others, self._limit(urgent=False)),

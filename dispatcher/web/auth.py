@@ -14,6 +14,7 @@ from dispatcher.flow.tokens import token_hash
 from dispatcher.ledger.tokens import Tokens
 from dispatcher.settings import TokenEntry
 from dispatcher.web.problems import Refusal
+from dispatcher.web.shared import Shared
 
 Scope = Literal["send", "read"]
 
@@ -27,7 +28,8 @@ _MAKE_ONE: Final = "Make one with: dispatcher token new NAME"
 class Auth:
     """Knows the tokens of the settings and asks the ledger for its own at each request.
 
-    A token of the ledger is therefore in force, and out of force, as soon as its row is committed.
+    A token of the ledger is therefore in force, and out of force, as soon as its row is committed. Requests
+    that come at the same time share one look, which begins after the last of them came.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Auth:
         self._configured = tuple(configured)
         self._tokens = tokens
         self._clock = clock
+        self._active = Shared(self._look)
         self._noted: dict[str, datetime] = {}
 
     async def require(self, scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> TokenEntry:
@@ -59,8 +62,11 @@ class Auth:
             raise Refusal(403, detail, headers={"WWW-Authenticate": challenge})
         return entry
 
+    async def _look(self) -> Sequence[TokenEntry]:
+        return await self._tokens.active()
+
     async def _in_ledger(self, digest: str) -> TokenEntry | None:
-        entry = _find(digest, await self._tokens.active())
+        entry = _find(digest, await self._active())
         if entry is not None:
             await self._note(digest)
         return entry
@@ -73,7 +79,7 @@ class Auth:
                 await self._tokens.used(digest)
 
     async def _unauthenticated(self, given: Sequence[bytes]) -> Refusal:
-        if not self._configured and not await self._tokens.active():
+        if not self._configured and not await self._active():
             detail = f"There is no API token yet. {_MAKE_ONE}"
         elif given:
             detail = f"The token is not known, or was revoked. {_MAKE_ONE}"

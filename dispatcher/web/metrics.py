@@ -31,7 +31,7 @@ class Gauge:
 
     name: str
     help: str
-    samples: Iterable[tuple[Mapping[str, str], int]]
+    samples: Iterable[tuple[Mapping[str, str], float]]
 
 
 class Metrics:
@@ -70,6 +70,11 @@ def gauges(report: Report) -> Iterator[Gauge]:
         "deliveries_due_oldest_seconds",
         "How long the delivery has waited that has waited longest, by lane.",
         [({"lane": lane.value}, age(one.oldest, at) or 0) for lane, one in due.items()],
+    )
+    yield Gauge(
+        "deliveries_per_second",
+        "Messages a second that the SMTP servers took in the last minute, by lane.",
+        [({"lane": lane.value}, rate) for lane, rate in report.rates.items()],
     )
     yield _one("deliveries_sending", "Deliveries that are on their way.", report.backlog.sending)
     yield _one("deliveries_later", "Deliveries that wait for a later try.", report.backlog.later)
@@ -113,4 +118,5 @@ def _lines(gauge: Gauge) -> Iterator[str]:
     yield f"# TYPE {name} gauge"
     for labels, value in gauge.samples:
         said = ",".join(f'{key}="{word.translate(_ESCAPES)}"' for key, word in labels.items())
-        yield f"{name}{{{said}}} {int(value)}" if said else f"{name} {int(value)}"
+        number = round(value, 2)
+        yield f"{name}{{{said}}} {number}" if said else f"{name} {number}"

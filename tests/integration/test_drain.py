@@ -16,17 +16,17 @@ from program import PROJECT
 from slow import PATIENT
 from smtp_server import SmtpServer
 
-from dispatcher.domain.delivery import Delivery, Lane, NewVariant, OnUncertain, Status
+from dispatcher.domain.delivery import Delivery, Lane, NewVariant, OnUncertain, Outcome, Status
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.catalogue_file import load_catalogue
-from dispatcher.flow import drain
+from dispatcher.flow import compose, drain
 from dispatcher.flow.attempt import Terms
 from dispatcher.flow.compose import Compose
 from dispatcher.flow.deliver import Deliver
 from dispatcher.ledger import Expansion, Filter, Ledger
 from dispatcher.mail.content import Content
 from dispatcher.mail.message import seal
-from dispatcher.smtp.relay import Relay
+from dispatcher.smtp.relay import Envelope, Relay
 
 PEOPLE = 60
 CONTENT = seal(Content("Hello", "<p>Hello</p>", "Hello\n", "test@0", "en"), headers={})
@@ -430,3 +430,69 @@ async def test_a_drain_cancelled_while_it_claims_gives_the_claims_back(work: Wor
         await asyncio.gather(running, return_exceptions=True)
 
     assert {row.status for row in await work.rows()} <= {Status.QUEUED, Status.SENT}
+
+
+async def test_what_its_domain_holds_back_is_due_later_and_no_try_is_counted(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes back to the queue untried, due when the relay said, with the reason; the others are sent."""
+    await work.fill()
+    original = Relay.send
+
+    async def send(self: Relay, envelope: Envelope, **named: Any) -> Outcome | None:
+        if envelope.recipient == "p007@example.com":
+            return Outcome(Status.DEFERRED, "domain_limit", tried=False, later=40.0)
+        came: Outcome | None = await original(self, envelope, **named)
+        return came
+
+    monkeypatch.setattr(Relay, "send", send)
+    await work.worker()(Lane.NORMAL)
+    [odd] = [row for row in await work.rows() if row.status is not Status.SENT]
+
+    assert (odd.address, odd.status, odd.reason) == ("p007@example.com", Status.QUEUED, "domain_limit")
+    assert (odd.tries, odd.attempts, odd.next_try_at) == (0, (), work.clock.now + timedelta(seconds=40))
+    assert len(work.server.kept) == PEOPLE - 1
+
+
+async def test_messages_that_wait_for_their_domain_keep_no_others_from_a_session(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With as many waiting in the relay as there are sessions, the rest is sent all the same."""
+    await work.fill()
+    original, opens = Relay.send, asyncio.Event()
+
+    async def send(self: Relay, envelope: Envelope, **named: Any) -> Outcome | None:
+        if envelope.recipient < "p008":
+            await opens.wait()
+        came: Outcome | None = await original(self, envelope, **named)
+        return came
+
+    monkeypatch.setattr(Relay, "send", send)
+    running = asyncio.create_task(work.worker()(Lane.NORMAL))
+    async with asyncio.timeout(10 * PATIENT):
+        while len(work.server.kept) < PEOPLE - 8:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    opens.set()
+    await running
+
+    assert work.copies() == {1}
+    assert {row.status for row in await work.rows()} == {Status.SENT}
+
+
+async def test_content_is_kept_up_to_so_many_bytes(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was used last is at hand; what was not used for longest is read from the ledger again."""
+    for number in range(3):
+        await work.one_more(f"p{number}@example.com")
+    one, two, three = await work.ledger.claims.claim(Lane.NORMAL, 3, worker="w", lease=timedelta(seconds=30))
+    monkeypatch.setattr(compose, "KEPT_BYTES", 2 * len(CONTENT))
+    made = Compose(load_catalogue(PROJECT / "catalogue.yaml"), work.ledger)
+    reads = _failing(monkeypatch, work.ledger.claims, "content", 0)
+    await made.contents([one, two])
+    await made.contents([one])
+    await made.contents([three])
+    await made.contents([one, three])
+    kept = len(reads)
+    found = await made.contents([two])
+
+    assert (kept, len(reads)) == (2, 3)
+    assert not isinstance(found[two.variant], str)

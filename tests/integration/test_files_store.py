@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from dispatcher.domain.event import Selection
 from dispatcher.files.folder import stat_of
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.files.recipient_version import SETTLE_NS
@@ -230,12 +233,31 @@ def test_a_cache_that_cannot_be_used_is_ignored_and_written_anew(root: Root, dam
 
 
 def test_a_cache_with_one_wrong_byte_is_ignored(root: Root) -> None:
-    """A damaged version of a file is never put in force."""
+    """Wherever it is: a damaged version of a file is never put in force, though there is no other."""
     root.instance("a.yaml", "a", "one@a.example")
     root.open()
-    root.cache.write_bytes(root.cache.read_bytes().replace(b"one@a", b"eno@a"))
+    whole = root.cache.read_bytes()
+    root.write("a.yaml", "nonsense")
+    for place in range(len(whole)):
+        root.cache.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+
+        assert admin(root.open(), "a") is None
+    root.cache.write_bytes(whole)
 
     assert admin(root.open(), "a") == "one@a.example"
+
+
+def test_a_cache_that_ends_early_is_ignored(root: Root) -> None:
+    """At whichever byte it was cut off."""
+    root.instance("a.yaml", "a")
+    root.instance("b.yaml", "b")
+    root.open()
+    whole = root.cache.read_bytes()
+    root.write("a.yaml", "nonsense")
+    for length in range(len(whole)):
+        root.cache.write_bytes(whole[:length])
+
+        assert list(root.open().ids()) == ["b"]
 
 
 def test_a_state_folder_that_cannot_be_written_is_no_hindrance(root: Root) -> None:
@@ -458,3 +480,87 @@ def test_those_who_name_an_address_are_found(root: Root) -> None:
     found, total = store.naming("KIM@a.example", 2)
     assert ([one.id for one in found], total) == (["a", "b"], 3)
     assert store.naming("nobody@a.example", 2) == ([], 0)
+
+
+def test_what_a_selection_names_is_told_without_making_it(root: Root) -> None:
+    """Ids of instances by name, region or all, each once, in force only; of a thread none."""
+    root.instance("a.yaml", "a", more="region: emea\n")
+    root.instance("b.yaml", "b")
+    root.instance("c.yaml", "c", more="region: emea\n")
+    store = root.open()
+
+    assert list(store.ids_of(Selection("all"))) == ["a", "b", "c"]
+    assert list(store.ids_of(Selection("region", ("emea",)))) == ["a", "c"]
+    assert list(store.ids_of(Selection("instances", ("c", "gone", "a", "c")))) == ["c", "a"]
+    assert list(store.ids_of(Selection("thread"))) == []
+    for selection in (Selection("all"), Selection("region", ("emea",)), Selection("instances", ("c", "a"))):
+        assert [one.id for one in store.selected(selection)] == list(store.ids_of(selection))
+        assert [one.id for one in store.outlines(selection)] == list(store.ids_of(selection))
+
+
+def test_an_outline_is_the_instance_without_its_people(root: Root) -> None:
+    """All that a file says of the instance itself, also after a restart."""
+    more = "region: emea\ntime_zone: Asia/Tokyo\nversion: '9.10'\nholidays: [JP]\nusers: [u@a.example]\n"
+    root.instance("a.yaml", "a", more=f"{more}kind: sandbox\nsandbox_of: b\n")
+    for store in (root.open(), root.open()):
+        full, outline = store.get("a"), store.outline("a")
+
+        assert full is not None
+        assert outline == full.model_copy(update={"admins": [], "users": []})
+        assert store.outline("gone") is None
+
+
+def test_sandboxes_follow_the_files(root: Root) -> None:
+    """Which instances say they are whose sandboxes is known without making any, and changes with them."""
+    root.instance("a.yaml", "a")
+    root.instance("b.yaml", "b", more="kind: sandbox\nsandbox_of: a\n")
+    store = root.open()
+
+    assert list(store.sandboxes_of("a")) == ["b"]
+    assert list(root.open().sandboxes_of("a")) == ["b"]
+    root.instance("b.yaml", "b")
+    store.refresh()
+
+    assert list(store.sandboxes_of("a")) == []
+
+
+def test_threads_may_ask_while_files_change(root: Root) -> None:
+    """Each gets a whole instance of some version, and nobody fails."""
+    for number in range(20):
+        root.instance(f"{number}.yaml", f"i{number}", "v0@a.example")
+    store = root.open()
+    stop = threading.Event()
+
+    def ask() -> set[str | None]:
+        seen = set[str | None]()
+        while not stop.is_set():
+            seen.update(admin(store, name) for name in store.ids())
+        return seen
+
+    with ThreadPoolExecutor(2) as threads:
+        asked = [threads.submit(ask) for _ in range(2)]
+        for version in range(1, 6):
+            for number in range(20):
+                root.instance(f"{number}.yaml", f"i{number}", f"v{version}@a.example")
+            store.refresh()
+        stop.set()
+        seen = asked[0].result(10) | asked[1].result(10)
+
+    assert seen <= {f"v{version}@a.example" for version in range(6)}
+    assert {admin(store, name) for name in store.ids()} == {"v5@a.example"}
+
+
+def test_a_file_of_thousands_is_kept_in_little_room(root: Root) -> None:
+    """Fewer than thirty bytes for each person, in memory as in the cache."""
+    zones = ("Europe/Berlin", "America/New_York", "Asia/Tokyo")
+    people = "".join(
+        f"  - {{address: p{number * 7919 % 99991:x}.{number}@a.example, time_zone: {zones[number % 3]}}}\n"
+        for number in range(5000)
+    )
+    root.instance("a.yaml", "a", more=f"recipients:\n{people}")
+    store = root.open()
+    found = store.get("a")
+
+    assert found is not None
+    assert len(found.recipients) == 5000
+    assert root.cache.stat().st_size < 5000 * 30

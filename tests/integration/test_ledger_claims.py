@@ -17,6 +17,7 @@ from ledger_records import (
     new_event,
     people,
 )
+from slow import PATIENT
 
 from dispatcher.domain.delivery import Attempt, Lane, OnUncertain, Status
 from dispatcher.ledger import Filter, Ledger, Recorded, VariantContent
@@ -276,3 +277,41 @@ async def test_a_claim_of_nothing_but_barred_rows_ends(ledger: Ledger, clock: Cl
 
     assert await claim(ledger, 2) == []
     assert set((await statuses(ledger)).values()) == {Status.EXPIRED}
+
+
+async def test_what_goes_back_for_later_is_due_then(ledger: Ledger, clock: Clock) -> None:
+    """It waits as long as it was told, and neither a try nor a place in the queue is lost by it."""
+    await expanded(ledger, people(2))
+    one, two = await claim(ledger)
+    await ledger.claims.give_back([one], "domain_limit", timedelta(seconds=20))
+    await ledger.claims.give_back([two])
+    again = await claim(ledger)
+    clock.advance(seconds=20)
+    later = await claim(ledger)
+
+    assert [claimed.id for claimed in again] == [two.id]
+    assert [(claimed.id, claimed.tries) for claimed in later] == [(one.id, 0)]
+
+
+async def test_a_cancelled_claim_or_record_leaves_nothing_behind(ledger: Ledger) -> None:
+    """Cut off at any moment, they keep no lock and nothing half; what was claimed unheard is still known."""
+    await expanded(ledger, people(60))
+    for delay in range(20):
+        claiming = asyncio.create_task(claim(ledger, 2, worker=f"w{delay}"))
+        await asyncio.sleep(delay / 4000)
+        claiming.cancel()
+        await asyncio.gather(claiming, return_exceptions=True)
+    await lapse(ledger)
+    claims = await asyncio.wait_for(claim(ledger), 10 * PATIENT)
+    for delay in range(20):
+        recording = asyncio.create_task(ledger.claims.record([Recorded(one, SENT) for one in claims]))
+        await asyncio.sleep(delay / 4000)
+        recording.cancel()
+        await asyncio.gather(recording, return_exceptions=True)
+    await asyncio.wait_for(ledger.claims.record([Recorded(one, SENT) for one in claims]), 10 * PATIENT)
+    listed = await ledger.deliveries.list(with_attempts=True)
+    accepted = {sum(attempt.status is Status.SENT for attempt in one.attempts) for one in listed}
+
+    assert len(claims) == 60
+    assert {one.status for one in listed} == {Status.SENT}
+    assert accepted == {1}

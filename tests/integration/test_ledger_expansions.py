@@ -1,53 +1,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from clock import Clock
-from ledger_records import LEASE, claim, expansion, new_delivery, new_event, people
+from ledger_records import LEASE, SENT, claim, expansion, new_delivery, new_event, people
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from dispatcher.domain.delivery import Lane, NewVariant, Reason, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import NotFound
-from dispatcher.ledger import Expansion, Filter, Heartbeat, Ledger, expansion_rows, expansions
+from dispatcher.ledger import Expansion, Filter, Heartbeat, Ledger, Recorded
+from dispatcher.ledger.expansions import Expanding
 from dispatcher.ledger.schema import deliveries
 
 
-class PowerCutError(Exception):
-    """The process ends here."""
+def portions(made: Expansion, size: int) -> list[Expansion]:
+    """An expansion in parts of so many deliveries; each has all variants."""
+    starts = range(0, len(made.deliveries), size)
+    return [
+        replace(
+            made,
+            deliveries=made.deliveries[start : start + size],
+            message_ids=made.message_ids[start : start + size],
+            last=start == starts[-1],
+        )
+        for start in starts
+    ]
 
 
-@pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A large expansion is one of more than ten deliveries or two variants."""
-    monkeypatch.setattr(expansion_rows, "DELIVERIES", 10)
-    monkeypatch.setattr(expansion_rows, "VARIANTS", 2)
-
-
-async def half_stored(ledger: Ledger, event: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process dies while it stores the third of four parts of an event's expansion."""
-    real, calls = expansions._insert, iter(range(100))
-
-    async def until_the_power_is_cut(*args: Any) -> None:
-        if next(calls) == 2:
-            raise PowerCutError
-        await real(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(expansions, "_insert", until_the_power_is_cut)
-        with pytest.raises(PowerCutError):
-            await ledger.expansions.store(event, expansion(people(35), mark=f"first.{event}"))
+async def half_stored(ledger: Ledger, event: str, parts: int = 2) -> Expanding:
+    """The process dies when it has stored so many of four parts of an event's expansion."""
+    expanding = ledger.expansions.expanding(event)
+    for part in portions(expansion(people(35), mark=f"first.{event}"), 10)[:parts]:
+        assert await expanding.store(part)
+    return expanding
 
 
 async def rows(ledger: Ledger) -> int:
-    """How many deliveries there are, staged ones among them."""
+    """How many deliveries there are."""
     async with ledger.database.read() as connection:
         return (await connection.execute(select(func.count()).select_from(deliveries))).scalar_one()
 
@@ -150,84 +146,114 @@ async def test_a_failed_event_says_why(ledger: Ledger) -> None:
     )
 
 
-async def test_a_large_expansion_is_whole(ledger: Ledger, small_parts: None) -> None:
-    """In however many parts it is stored, every delivery is there, due, with its own variant's content."""
+async def test_an_expansion_in_parts_is_whole(ledger: Ledger) -> None:
+    """However many parts it is stored in, every delivery is there, due, with its own variant's content."""
     event = await added(ledger)
     contents = [NewVariant(f"v{n}", f"Subject {n}", f"content {n}".encode(), "t@1") for n in range(7)]
     many = expansion(people(35))
     who = [replace(one, variant=f"v{number % 7}") for number, one in enumerate(many.deliveries)]
-    stored = await ledger.expansions.store(event, Expansion(contents, who, many.message_ids))
+    expanding = ledger.expansions.expanding(event)
+    first, *rest = portions(Expansion(contents, who, many.message_ids), 10)
+    kept = [await expanding.store(part) for part in (first, *(replace(one, variants=()) for one in rest))]
     claims = await claim(ledger)
     found = await ledger.claims.content([one.variant for one in claims])
 
-    assert stored == len(claims) == 35
+    assert kept == [True] * 4
+    assert expanding.deliveries == len(claims) == 35
     assert [one.address for one in claims] == people(35)
     assert [found[one.variant].content for one in claims] == [
         f"content {number % 7}".encode() for number in range(35)
     ]
+    assert (await ledger.events.get(event)).status is EventStatus.EXPANDED
 
 
-async def test_a_crash_in_the_middle_is_made_good(
-    ledger: Ledger, small_parts: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Until it is whole, nothing of an expansion is shown or sent; doing it again replaces it."""
+async def test_a_part_is_due_at_once(ledger: Ledger) -> None:
+    """What is stored is shown and sent while the rest is still being made."""
     event = await added(ledger)
-    await half_stored(ledger, event, monkeypatch)
+    await half_stored(ledger, event)
+    kept = await ledger.events.get(event)
 
-    assert await rows(ledger) == (0 if ledger.database.many_writers else 20)
-    assert await claim(ledger) == []
-    assert await ledger.backlog.due_lanes(ledger.database.now()) == []
-    assert await ledger.backlog.oldest_due() is None
-    assert await ledger.deliveries.cancel(event) == 0
-    assert await ledger.deliveries.list() == []
-    assert await ledger.deliveries.counts(event) == {}
-    assert [one.id for one in await ledger.events.unexpanded(1)] == [event]
-
-    assert await ledger.expansions.store(event, expansion(people(30)[5:], mark="second")) == 25
-    assert [one.address for one in await claim(ledger)] == people(30)[5:]
-    assert {one.message_id.split(".")[0] for one in await ledger.deliveries.list()} == {"<second"}
+    assert (kept.status, kept.counts) == (EventStatus.ACCEPTED, {Status.QUEUED: 20})
+    assert await ledger.backlog.due_lanes(ledger.database.now()) == [Lane.NORMAL]
+    assert [one.address for one in await claim(ledger)] == people(20)
 
 
-async def test_a_failure_clears_what_was_left(
-    ledger: Ledger, small_parts: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An event that fails after a crash in the middle leaves no delivery behind."""
+@pytest.mark.parametrize("parts", [0, 1, 2, 3])
+async def test_a_crash_in_the_middle_is_made_good(ledger: Ledger, clock: Clock, parts: int) -> None:
+    """Whoever goes through it again adds what is missing, and what was sent stays as it was."""
     event = await added(ledger)
-    await half_stored(ledger, event, monkeypatch)
-    await ledger.expansions.fail(event, "no template")
+    await half_stored(ledger, event, parts)
+    sent = await claim(ledger, 7)
+    await ledger.claims.record([Recorded(one, SENT) for one in sent])
+    clock.advance(seconds=40)
+    again = ledger.expansions.expanding(event)
+    for part in portions(expansion(people(35), mark=f"first.{event}"), 8):
+        assert await again.store(part)
+    listed = await ledger.deliveries.list(Filter(event=event))
+    left = await claim(ledger)
+
+    assert sorted(one.address for one in listed) == people(35)
+    assert again.deliveries == 35
+    assert {one.id for one in listed if one.status is Status.SENT} == {one.id for one in sent}
+    assert sorted(one.address for one in [*sent, *left]) == people(35)
+
+
+async def test_content_that_is_there_stays(ledger: Ledger) -> None:
+    """A variant that an earlier go has stored is not replaced: somebody may have got it."""
+    event = await added(ledger)
+    first = expansion(people(1))
+    await ledger.expansions.expanding(event).store(replace(first, last=False))
+    other = [replace(first.variants[0], content=b"another")]
+    await ledger.expansions.store(event, replace(expansion(people(2)), variants=other))
+    claims = await claim(ledger)
+    found = await ledger.claims.content([one.variant for one in claims])
+
+    assert [one.content for one in found.values()] == [first.variants[0].content]
+
+
+async def test_a_delivery_without_its_content_is_refused(ledger: Ledger) -> None:
+    """A part whose content is missing is a mistake; nothing of it is kept."""
+    event = await added(ledger)
+    with pytest.raises(IntegrityError):
+        await ledger.expansions.store(event, replace(expansion(people(3)), variants=()))
 
     assert await rows(ledger) == 0
 
 
-async def test_of_two_expansions_at_once_one_counts(
-    ledger: Ledger, small_parts: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """If two workers expand an event, the one that started first gives up, and nothing is mixed."""
+async def test_two_deliveries_with_one_message_id_are_a_mistake(ledger: Ledger) -> None:
+    """It is not taken for a repetition: who would be left out is not left out silently."""
     event = await added(ledger)
-    write, gate, waiting = ledger.database.write, asyncio.Event(), asyncio.Event()
-    turns: Iterator[int] = iter(range(100))
-    stop_at = 0 if ledger.database.many_writers else 2
+    made = expansion(people(2))
+    with pytest.raises(IntegrityError):
+        await ledger.expansions.store(event, replace(made, message_ids=["<1@x>", "<1@x>"]))
 
-    @asynccontextmanager
-    async def gated() -> AsyncIterator[Any]:
-        if next(turns) == stop_at:
-            waiting.set()
-            await gate.wait()
-        async with write() as transaction:
-            yield transaction
-
-    monkeypatch.setattr(ledger.database, "write", gated)
-    slow = asyncio.create_task(ledger.expansions.store(event, expansion(people(35), mark="slow")))
-    await waiting.wait()
-    quick = await ledger.expansions.store(event, expansion(people(12), mark="quick"))
-    gate.set()
-
-    assert (quick, await slow) == (12, 0)
-    assert len(await ledger.deliveries.list(Filter(event=event))) == 12
-    assert {one.message_id.split(".")[0] for one in await ledger.deliveries.list()} == {"<quick"}
+    assert await rows(ledger) == 0
 
 
-async def test_an_event_gets_in_between_the_parts(sqlite_ledger: Ledger, small_parts: None) -> None:
+async def test_of_two_expansions_at_once_one_counts(ledger: Ledger) -> None:
+    """If two workers expand an event, the one that started first gives up; nobody gets it twice."""
+    event = await added(ledger)
+    slow = await half_stored(ledger, event)
+    made = expansion(people(35), mark=f"first.{event}")
+    quick = await ledger.expansions.store(event, made)
+    late = await slow.store(portions(made, 10)[2])
+
+    assert (quick, late, slow.deliveries) == (35, False, 20)
+    assert await rows(ledger) == 35
+
+
+async def test_who_began_first_gives_up_in_the_middle(ledger: Ledger) -> None:
+    """It is told so with its next part, even while the other is not done either."""
+    event = await added(ledger)
+    slow = await half_stored(ledger, event, 1)
+    quick = await half_stored(ledger, event, 2)
+    parts = portions(expansion(people(35), mark=f"first.{event}"), 10)
+
+    assert [await slow.store(parts[1]), await quick.store(parts[2])] == [False, True]
+    assert await rows(ledger) == 30
+
+
+async def test_an_event_gets_in_between_the_parts(sqlite_ledger: Ledger) -> None:
     """On SQLite, an incident is accepted while a large expansion is still being stored."""
     event = await added(sqlite_ledger)
     order: list[str] = []
@@ -236,53 +262,76 @@ async def test_an_event_gets_in_between_the_parts(sqlite_ledger: Ledger, small_p
     def note(_: Any) -> None:
         order.append("commit")
 
+    async def large() -> None:
+        expanding = sqlite_ledger.expansions.expanding(event)
+        for part in portions(expansion(people(500)), 10):
+            await expanding.store(part)
+
     async def urgent() -> None:
         await sqlite_ledger.events.add([new_event("INC-1", lane=Lane.URGENT)])
         order.append("incident")
 
-    await asyncio.gather(sqlite_ledger.expansions.store(event, expansion(people(500))), urgent())
+    await asyncio.gather(large(), urgent())
 
     assert len(order) == 50 + 1 + 1
     assert order.index("incident") < 10
 
 
-async def test_an_event_is_withdrawn_in_the_middle(
-    ledger: Ledger, small_parts: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Withdrawing an event clears what an expansion has left, which then finds that it has to give up."""
+async def test_an_event_is_withdrawn_in_the_middle(ledger: Ledger) -> None:
+    """No further part is kept, and of what was made nothing is handed out any more."""
     event = await added(ledger)
-    write, turns = ledger.database.write, iter(range(100))
-
-    @asynccontextmanager
-    async def withdrawn() -> AsyncIterator[Any]:
-        if next(turns) == (0 if ledger.database.many_writers else 2):
-            await ledger.events.cancel(event)
-        async with write() as transaction:
-            yield transaction
-
-    monkeypatch.setattr(ledger.database, "write", withdrawn)
-    stored = await ledger.expansions.store(event, expansion(people(35)))
+    expanding = await half_stored(ledger, event)
+    (one,) = await claim(ledger, 1)
+    await ledger.claims.record([Recorded(one, SENT)])
+    await ledger.events.cancel(event)
+    taken = await claim(ledger)
+    further = await expanding.store(portions(expansion(people(35), mark="late"), 10)[2])
     kept = await ledger.events.get(event)
 
-    assert stored == 0
-    assert kept.status is EventStatus.RECORDED
-    assert await rows(ledger) == 0
+    assert (taken, further) == ([], False)
+    assert kept.status is EventStatus.EXPANDED
+    assert kept.reason == "it was cancelled before all of it was expanded; nobody else is mailed"
+    assert kept.counts == {Status.SENT: 1, Status.CANCELLED: 19}
+    assert await ledger.events.unexpanded(5) == []
 
 
-async def test_withdrawing_clears_what_a_crash_has_left(
-    ledger: Ledger, small_parts: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a crash in the middle of its expansion, a withdrawn event has no delivery."""
-    event = await added(ledger)
-    other = await added(ledger, "CHG-2")
-    await half_stored(ledger, event, monkeypatch)
-    await half_stored(ledger, other, monkeypatch)
-    await ledger.events.cancel(event)
-    staged = await rows(ledger)
+async def test_an_event_is_withdrawn_while_its_first_part_is_stored(ledger: Ledger) -> None:
+    """Whichever comes first, an event with deliveries is expanded, and one without is recorded."""
+    for number in range(5):
+        event = await added(ledger, f"CHG-{number}")
+        part = portions(expansion(people(400), mark=f"m{number}"), 300)[0]
+        await asyncio.gather(ledger.expansions.expanding(event).store(part), ledger.events.cancel(event))
+        kept = await ledger.events.get(event)
 
-    assert staged == (0 if ledger.database.many_writers else 20)
-    assert await ledger.expansions.store(other, expansion(people(35), mark="again")) == 35
-    assert await rows(ledger) == 35
+        assert (kept.status is EventStatus.EXPANDED) == bool(kept.counts)
+        assert kept.status in {EventStatus.EXPANDED, EventStatus.RECORDED}
+
+
+async def test_who_was_told_before_it_was_withdrawn_counts(ledger: Ledger) -> None:
+    """An end that goes to those who were told of the beginning goes to those of the first parts as well."""
+    (one,) = await ledger.events.add([new_event(thread="INC-1")])
+    await half_stored(ledger, one.id, 1)
+    sent = await claim(ledger, 3)
+    await ledger.claims.record([Recorded(claimed, SENT) for claimed in sent])
+    await ledger.events.cancel(one.id)
+    await ledger.deliveries.cancel(one.id)
+    told = await ledger.deliveries.told("INC-1", ["planned-maintenance"])
+
+    assert {one.address for one in told} == {one.address for one in sent}
+
+
+async def test_what_an_older_version_left_is_made_anew(ledger: Ledger) -> None:
+    """Rows that nobody may claim, left by a worker of before, are replaced; withdrawing removes them."""
+    event, other = await added(ledger), await added(ledger, "CHG-2")
+    await half_stored(ledger, event)
+    await half_stored(ledger, other)
+    async with ledger.database.write() as transaction:
+        await transaction.execute(update(deliveries).values(next_try_at=None))
+    await ledger.events.cancel(other)
+    stored = await ledger.expansions.store(event, expansion(people(30)[5:], mark="second"))
+
+    assert stored == await rows(ledger) == 25
+    assert [one.address for one in await claim(ledger)] == people(30)[5:]
 
 
 async def test_an_event_is_begun_by_one(ledger: Ledger, clock: Clock) -> None:
@@ -302,16 +351,14 @@ async def test_an_event_is_begun_by_one(ledger: Ledger, clock: Clock) -> None:
     assert await ledger.expansions.begin(event, LEASE)
 
 
-async def test_an_event_that_ends_its_workers_fails(
-    ledger: Ledger, clock: Clock, small_parts: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After three beginnings without an end the event fails, with what to do, and leaves nothing behind."""
+async def test_an_event_that_ends_its_workers_fails(ledger: Ledger, clock: Clock) -> None:
+    """After three beginnings without an end the event fails, with what to do; what was stored goes out."""
     event = await added(ledger)
     begun = []
     for number in range(4):
         begun.append(await ledger.expansions.begin(event, LEASE, f"gone-{number}"))
         if begun[-1]:
-            await half_stored(ledger, event, monkeypatch)
+            await half_stored(ledger, event)
         clock.advance(minutes=1)
     kept = await ledger.events.get(event)
 
@@ -319,7 +366,7 @@ async def test_an_event_that_ends_its_workers_fails(
     assert kept.status is EventStatus.FAILED
     assert "3 workers" in kept.reason
     assert "dispatcher replay --event" in kept.reason
-    assert await rows(ledger) == 0
+    assert kept.counts == {Status.QUEUED: 20}
     assert await ledger.events.unexpanded(5) == []
     assert await ledger.events.retry(event)
     assert [await begin_and_lapse(ledger, clock, event) for _ in range(4)] == [True, True, True, False]

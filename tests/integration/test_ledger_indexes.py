@@ -103,21 +103,29 @@ async def second_page(ledger: Ledger) -> None:
 
 async def plans(ledger: Ledger, call: Call) -> list[str]:
     """How SQLite goes about the SELECTs, UPDATEs and DELETEs of a call."""
-    statements: list[tuple[str, Any]] = []
+    statements: list[str] = []
 
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+    def note(statement: str) -> None:
         if statement.startswith(("SELECT", "UPDATE", "DELETE", "WITH")):
-            statements.append((statement, parameters[0] if many else parameters))
+            statements.append(statement)
+
+    def listen(connection: Any, _record: Any, _proxy: Any) -> None:
+        connection.run_async(lambda driver: driver.set_trace_callback(note))
+
+    def leave(connection: Any, _record: Any) -> None:
+        connection.run_async(lambda driver: driver.set_trace_callback(None))
 
     engine = ledger.database.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
+    event.listen(engine, "checkout", listen)
+    event.listen(engine, "checkin", leave)
     with suppress(NotFound):
         await call(ledger)
-    event.remove(engine, "before_cursor_execute", note)
+    event.remove(engine, "checkout", listen)
+    event.remove(engine, "checkin", leave)
     steps: list[str] = []
     async with ledger.database.read() as connection:
-        for statement, parameters in statements:
-            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        for statement in statements:
+            plan = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}")
             steps += [row.detail for row in plan]
     return steps
 

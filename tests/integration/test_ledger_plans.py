@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -16,7 +17,7 @@ from dispatcher.domain.event import EventStatus, StepKey
 from dispatcher.domain.plan import Decision, Plan, PlanState, StepStatus
 from dispatcher.errors import EventConflict, EventInvalid, NotFound
 from dispatcher.ledger import Added, Ledger
-from dispatcher.ledger.intake import Intake
+from dispatcher.ledger.intake import PIECE, Intake
 from dispatcher.ledger.plan_steps import DueStep
 from dispatcher.ledger.plans import PlanFilter
 
@@ -62,6 +63,30 @@ async def test_an_event_moves_its_plan_once(ledger: Ledger) -> None:
     assert (first.duplicate, twin, again) == (False, Added(first.id, True), Added(first.id, True))
     assert rules.asked == ["scheduled"]
     assert (await the_plan(ledger)).version == 1
+
+
+async def test_an_event_about_many_plans_is_judged_in_a_thread(ledger: Ledger) -> None:
+    """What takes long holds up nobody; what comes of it is the same, to the last of hundreds of plans."""
+    names = [f"i{number:03}" for number in range(2 * PIECE + 5)]
+    for many in (True, False):
+        rules = Rules(many=many)
+        await ledger.events.add([said("scheduled" if many else "cancelled", *names)], advancer=rules)
+
+        assert (rules.threads == {threading.get_ident()}) is not many
+    plans = await ledger.plans.list(limit=1000)
+
+    assert {plan.key.instance for plan in plans} == set(names)
+    assert {(plan.state, plan.version) for plan in plans} == {(PlanState.CANCELLED, 2)}
+    assert len({plan.id for plan in plans}) == len(names)
+
+
+async def test_a_refusal_in_a_thread_keeps_nothing(ledger: Ledger) -> None:
+    """Whoever sent it is told at once, though others were served meanwhile."""
+    rules = Rules(many=True)
+    with pytest.raises(EventInvalid, match="does not allow it"):
+        await ledger.events.add([said("rescheduled")], advancer=rules)
+
+    assert list(await ledger.events.list()) == []
 
 
 async def test_events_of_a_batch_move_a_plan_in_their_order(ledger: Ledger) -> None:

@@ -137,6 +137,17 @@ async def test_a_ring_runs_the_handler_soon(url: str, bell: Bell, monkeypatch: p
         assert await eventually(lambda: heard.delivered == [Lane.BULK])
 
 
+async def test_who_is_near_delivers_at_once(url: str) -> None:
+    """A worker in the process that rings needs no Redis, and takes no more than there is room for."""
+    heard = Heard()
+    workers = LaneWorkers(url, heard.handlers(), concurrency={Lane.NORMAL: 1})
+    begun = [workers.deliver(lane) for lane in (Lane.NORMAL, Lane.BULK)]
+    assert await eventually(lambda: heard.delivered == [Lane.NORMAL])
+    workers.stop(GRACE)
+
+    assert [*begun, workers.deliver(Lane.NORMAL)] == [True, False, False]
+
+
 async def test_nothing_is_left_in_redis_when_the_work_is_done(url: str, bell: Bell, redis: ArqRedis) -> None:
     """Done jobs leave no job, no result and no try behind."""
     heard = Heard()

@@ -32,7 +32,9 @@ def ruled(way: Way, **rules: Any) -> Way:
     raw["types"]["planned-maintenance"] |= rules
     catalogue = Catalogue.model_validate(raw)
     submit = Submit(catalogue, way.recipients, way.ledger, way.submit._bell)
-    expand = Expand(catalogue, way.recipients, way.ledger, way.expand._renderer, way.submit._bell, way.clock)
+    expand = Expand(
+        catalogue, way.recipients, way.ledger, way.expand._tools.renderer, way.submit._bell, way.clock
+    )
     return replace(way, catalogue=catalogue, submit=submit, expand=expand)
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from slow import PATIENT
 from smtp_server import SmtpServer, Verb, trusting_context
 
 from dispatcher.domain.delivery import Status
@@ -115,6 +116,55 @@ async def test_what_a_server_adds_to_its_last_reply_is_no_answer_to_the_next_mes
 
     assert (first.status, second.status) == (Status.SENT, Status.FAILED)
     assert server.connections == 2
+
+
+async def test_a_reply_before_the_message_is_not_the_messages(server: SmtpServer, relay: Relay) -> None:
+    """What comes together with the 354 and was not asked for accepts nothing."""
+    server.script("DATA", reply="354 Go on\r\n250 2.0.0 Ok: queued", times=1)
+    server.script("DOT", reply="550 5.7.1 Spam", times=1)
+    outcome = await relay.send(mail())
+    following = await relay.send(mail("bob@example.com"))
+
+    assert (outcome.status, outcome.enhanced_code) == (Status.FAILED, "5.7.1")
+    assert following.status is Status.SENT
+    assert server.connections == 2
+
+
+async def test_a_message_that_is_cancelled_before_the_354_is_not_written(
+    server: SmtpServer, relay: Relay
+) -> None:
+    """Nobody waits for its outcome, so it must not arrive."""
+    slow = server.script("DATA", delay=0.1, times=1)
+    sending = asyncio.create_task(relay.send(mail()))
+    await slow.reached.wait()
+    sending.cancel()
+    following = await relay.send(mail("bob@example.com"))
+
+    assert following.status is Status.SENT
+    assert server.recipients == ["bob@example.com"]
+
+
+async def test_replies_in_pieces_and_of_several_lines_are_read(server: SmtpServer, relay: Relay) -> None:
+    """However the network cuts them, and however much a server has to say."""
+    server.script("MAIL", reply="250-2.1.0 Hello\r\n250-2.1.0 and\r\n250 2.1.0 welcome", times=1)
+    server.script("DOT", reply="250-2.0.0 Taken\r\n250 2.0.0 as 4F1", times=1, keep=True)
+    outcome = await relay.send(mail())
+
+    assert (outcome.status, outcome.reply) == (Status.SENT, "2.0.0 Taken 2.0.0 as 4F1")
+
+
+async def test_one_timer_serves_many_messages(server: SmtpServer, relay: Relay) -> None:
+    """A reply that does not come is noticed in its own time, whatever was waited for before."""
+    for _ in range(3):
+        await relay.send(mail())
+    server.script("RCPT", action="hang", times=1)
+    began = asyncio.get_running_loop().time()
+    outcome = await relay.send(mail())
+    took = asyncio.get_running_loop().time() - began
+
+    assert (outcome.status, outcome.reason) == (Status.DEFERRED, "relay_unreachable")
+    assert "Timed out" in outcome.reply
+    assert 0.45 < took < 0.5 + 2 * PATIENT
 
 
 @pytest.mark.parametrize("verb", GROUP)

@@ -15,7 +15,8 @@ from smtp_server import SmtpServer
 
 from dispatcher.domain.delivery import Status
 from dispatcher.smtp import session
-from dispatcher.smtp.relay import MESSAGES_PER_SESSION, Envelope, Relay, Timeouts
+from dispatcher.smtp.pool import MESSAGES_PER_SESSION
+from dispatcher.smtp.relay import Envelope, Relay, Timeouts
 
 QUICK = Timeouts(connect=5, mail=5, recipient=5, data_start=5, data_end=5, reset=1, quit=0.2)
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -28,7 +29,7 @@ from dispatcher.ledger import Heartbeat, Ledger, Recorded
 from dispatcher.queue.bell import Bell
 from dispatcher.queue.embedded import EmbeddedValkey
 
-CLOSED = {"address": "mail.example:25", "circuit": "closed", "why": ""}
+CLOSED: dict[str, Any] = {"address": "mail.example:25", "circuit": "closed", "why": ""}
 OPEN = {
     "address": "mail.example:25",
     "circuit": "open",
@@ -53,7 +54,7 @@ async def bell(redis: str) -> AsyncIterator[Bell]:
     await opened.close()
 
 
-async def alive(ledger: Ledger, clock: Clock, relay: dict[str, str] | None = None, name: str = "w1") -> None:
+async def alive(ledger: Ledger, clock: Clock, relay: dict[str, Any] | None = None, name: str = "w1") -> None:
     await ledger.workers.heartbeat(Heartbeat(name, "host", 7, "0.1.0", clock(), clock(), relay, 2))
 
 
@@ -71,6 +72,8 @@ async def test_all_is_well_with_a_worker_and_nothing_to_do(ledger: Ledger, bell:
         "oldest_due_at": None,
         "oldest_due_seconds": None,
         "jobs": 0,
+        "per_second": 0,
+        "left_seconds": None,
     }
     assert told["workers"][0]["stale"] == 2
     assert told["workers"][0]["relay"] == CLOSED
@@ -93,6 +96,20 @@ async def test_without_a_worker_it_says_what_waits(ledger: Ledger, bell: Bell, c
         "No worker is alive (the last was seen at 12:00Z); 1,200 deliveries and 1 event wait since 12:00Z. "
         "Start one, with DISPATCHER_SMTP_URL set: dispatcher up."
     )
+
+
+async def test_a_lane_has_a_rate_and_a_time_left(ledger: Ledger, bell: Bell, clock: Clock) -> None:
+    """What the live workers say of their last minute is added up; workers that are gone say nothing."""
+    await alive(ledger, clock, CLOSED | {"rates": {"bulk": 5.0}}, "gone")
+    clock.advance(minutes=1)
+    await expanded(ledger, people(31))
+    await alive(ledger, clock, CLOSED | {"rates": {"normal": 2.5, "bulk": 900.0}}, "w1")
+    await alive(ledger, clock, CLOSED | {"rates": {"normal": 0.5}}, "w2")
+    await alive(ledger, clock, CLOSED, "older-version")
+    lanes = status_json(await look(ledger, bell))["lanes"]
+
+    paces = {lane: (told["per_second"], told["left_seconds"]) for lane, told in lanes.items()}
+    assert paces == {"urgent": (0, None), "normal": (3, 11), "bulk": (900, None)}
 
 
 async def test_a_server_that_takes_nothing_is_named(ledger: Ledger, bell: Bell, clock: Clock) -> None:

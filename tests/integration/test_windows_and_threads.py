@@ -16,6 +16,7 @@ from dispatcher.domain.delivery import Delivery, Lane, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.repair import cancel
+from dispatcher.ledger.expansions import Expanding
 from dispatcher.ledger.schema import windows
 from dispatcher.queue.lanes import EVERY
 
@@ -209,14 +210,14 @@ async def test_an_expansion_that_is_done_again_says_the_same(
     way: Way, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker that loses the ledger after it noted the window leaves no gap in the numbers."""
-    real, fails = way.ledger.expansions.store, iter([True])
+    real, fails = Expanding.store, iter([True])
 
-    async def store(*given: Any) -> int:
+    async def store(*given: Any) -> bool:
         if next(fails, False):
             raise ServiceUnreachable("database", "The database is away.")
         return await real(*given)
 
-    monkeypatch.setattr(way.ledger.expansions, "store", store)
+    monkeypatch.setattr(Expanding, "store", store)
     event = await way.accept("planned-maintenance", thread="CHG-1")
     with pytest.raises(ServiceUnreachable):
         await way.expand(event)

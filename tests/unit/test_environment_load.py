@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from dispatcher.environment import load
 from dispatcher.errors import SettingsInvalid
-from dispatcher.settings import RelayAddress, Secret, Settings, TokenEntry
+from dispatcher.settings import DomainLimit, RelayAddress, Secret, Settings, TokenEntry
 from dispatcher.variables import VARIABLES, masked
 
 HASH = "0123456789abcdef" * 4
@@ -82,6 +82,10 @@ EACH: dict[str, tuple[str, Callable[[Settings], Any], Any, str]] = {
     "LEASE_SECONDS": ("60", lambda s: s.lease_seconds, 60, "60"),
     "GRACE_SECONDS": ("1", lambda s: s.grace_seconds, 1, "1"),
     "SMTP_CONNECTIONS": ("100", lambda s: s.smtp_connections, 100, "100"),
+    "SMTP_DOMAINS": (
+        "gmail.com=5 20/m, *=10", lambda s: s.smtp_domains,
+        {"gmail.com": DomainLimit(5, 20, 60), "*": DomainLimit(10)}, "gmail.com=5 20/m, *=10",
+    ),
     "LOG_LEVEL": ("INFO", lambda s: s.log_level, "info", "INFO"),
 }  # fmt: skip
 

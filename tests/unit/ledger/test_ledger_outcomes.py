@@ -17,7 +17,9 @@ from dispatcher.domain.delivery import (
     Status,
 )
 from dispatcher.ledger import Recorded
-from dispatcher.ledger.outcomes import LAPSED, MAX_REPLY, POISON, abandoned, attempt_row, gone, settled
+from dispatcher.ledger.claim_rows import micros
+from dispatcher.ledger.claim_sql import LAPSED
+from dispatcher.ledger.outcomes import MAX_REPLY, POISON, abandoned, attempt_row, gone, settled
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -58,11 +60,11 @@ def test_where_a_delivery_stands_after_an_outcome(
     outcome: Outcome, policy: OnUncertain, next_try_at: datetime | None, status: Status, due: datetime | None
 ) -> None:
     """A delivery waits for another try or is done with; it never waits without a time."""
-    row = settled(Recorded(replace(CLAIM, on_uncertain=policy), outcome, next_try_at), NOW)
+    row = settled(Recorded(replace(CLAIM, on_uncertain=policy), outcome, next_try_at), micros(NOW))
 
-    assert (row["new_status"], row["due"]) == (status, due)
-    assert row["doubt"] == (outcome is LOST)
-    assert row["crashed"] == 0
+    assert (row.status, row.due) == (status, due and micros(due))
+    assert row.doubt == (outcome is LOST)
+    assert (row.came, row.since) == (outcome.status, micros(NOW))
 
 
 @pytest.mark.parametrize(

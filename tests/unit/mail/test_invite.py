@@ -10,7 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from domain_examples import shipped
+from domain_examples import shipped, steady
+from hypothesis import given
+from hypothesis import strategies as st
+from icalendar import Calendar
 from program import PROJECT
 
 from dispatcher.domain.fields import sample
@@ -331,3 +334,32 @@ def test_a_long_description_is_cut() -> None:
 
     assert len(value(text, "DESCRIPTION")) <= 4_001
     assert value(text, "DESCRIPTION").endswith("…")
+
+
+lines = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+
+
+@steady
+@given(said=lines, name=lines.filter(str.strip), title=lines.filter(str.strip), number=st.integers(0, 10**6))
+def test_a_library_reads_what_was_said(said: str, name: str, title: str, number: int) -> None:
+    """Whatever the words are, a parser of such files gets them back to the letter, line breaks as LF."""
+    organizer = Sender.model_construct(address="notices@fabrikam.example", name=name)
+    shown = view(entry=replace(ENTRY, organizer=organizer, sequence=number))
+    instance = shown.instances[0].model_copy(update={"name": title})
+    text = made(replace(shown, instances=(instance,), fields=dict(shown.fields) | {"summary": said})).text
+    [found] = Calendar.from_ical(text).events
+    event: Any = found
+
+    assert faults(text) == []
+    assert event["LOCATION"] == readable(title)
+    assert event["DESCRIPTION"].split("\n", 1)[1].startswith(readable(said) + "\n\n")
+    assert event["ORGANIZER"].params["CN"] == re.sub(UNREADABLE + "|\n", " ", name)
+    assert (event["SEQUENCE"], event["UID"]) == (number, ENTRY.uid)
+    assert (event.start, event.end) == (ENTRY.window.starts_at, ENTRY.window.ends_at)
+
+
+def readable(text: str) -> str:
+    return re.sub(UNREADABLE, "\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+UNREADABLE = "[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from aiosmtplib.email import quote_address
+from aiosmtplib.email import parse_address, quote_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher.smtp.envelope import Envelope, is_plain, problem
+from dispatcher.smtp.envelope import _USUAL, Envelope, is_plain, problem
 from dispatcher.smtp.transaction import dot_stuffed
 
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n"
@@ -73,9 +73,15 @@ def test_a_plain_address_reaches_the_wire_unchanged(address: str) -> None:
         (b"Subject: x\n\nbody\n", "CRLF"),
         (b"Subject: x\r\n\r\nbody\n.\r\nMAIL FROM:<x@y>\r\n", "CRLF"),
         (b"Subject: x\r\n\r\nbody\r.\r\n", "CRLF"),
+        (b"Subject: x\r\n\r\nbody\n\r.\r\n", "CRLF"),
+        (b"\nSubject: x\r\n\r\nbody\r\n", "CRLF"),
+        (b"Subject: x\r\n\r\nbody\r\n\n\r\n", "CRLF"),
+        (b"Subject: x\r\n\r\nbody\r\r\n", "CRLF"),
+        (b"Subject: x\r\n\r\nbody\r\n\r", "CRLF"),
         ("Subject: x\r\n\r\nbücher\r\n".encode(), "7-bit"),
         (b"Subject: x\r\n\r\n\0\r\n", "7-bit"),
         (b"Subject: x\r\n\r\n" + b"x" * 999 + b"\r\n", "998"),
+        (b"Subject: x\r\n\r\n" + b"x\r\n" * 900 + b"x" * 999 + b"\r\nx\r\n", "998"),
     ],
 )
 def test_other_messages_are_refused(message: bytes, word: str) -> None:
@@ -86,11 +92,33 @@ def test_other_messages_are_refused(message: bytes, word: str) -> None:
     assert word in found
 
 
-def test_lines_of_998_octets_pass() -> None:
-    """The longest line that RFC 5321 allows is allowed."""
-    message = b"Subject: x\r\n\r\n" + b"x" * 998 + b"\r\n"
+@pytest.mark.parametrize("before", [0, 1, 500, 996, 997, 998])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_lines_of_998_octets_pass(before: int, count: int) -> None:
+    """The longest line that RFC 5321 allows is allowed, wherever it begins."""
+    message = b"Subject: x\r\n\r\n" + b"y" * before + b"\r\n" + (b"x" * 998 + b"\r\n") * count
+    longer = message[:-2] + b"x\r\n"
 
     assert problem(Envelope("a@b.example", "c@d.example", message)) is None
+    assert "998" in str(problem(Envelope("a@b.example", "c@d.example", longer)))
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(st.sampled_from([b"\r\n", b"\r", b"\n", b"a", b"."]), max_size=9).map(b"".join))
+def test_only_crlf_ends_lines(text: bytes) -> None:
+    """The searches say what taking all CRLFs away would say."""
+    bare = not set(b"\r\n").isdisjoint(text.replace(b"\r\n", b""))
+    found = problem(Envelope("a@b.example", "c@d.example", text + b"\r\n"))
+
+    assert (found is not None) == bare
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.from_regex(r"[a-z.+_'=?!/{}-]{1,9}@[a-z0-9.-]{1,9}", fullmatch=True))
+def test_usual_addresses_are_what_aiosmtplib_reads(address: str) -> None:
+    """What the expression for usual ones lets pass, the reader of all others would as well."""
+    if _USUAL.fullmatch(address):
+        assert parse_address(address) == address
 
 
 def test_an_envelope_prints_without_its_message() -> None:

@@ -37,15 +37,18 @@ class Crowd:
             await asyncio.sleep(0)
 
     async def _hold(self, name: str, urgent: bool) -> None:
-        async with self.slots.taken(urgent=urgent):
+        await self.slots.take(urgent=urgent)
+        try:
             self.inside.append(name)
             await self.gates[name].wait()
             self.inside.remove(name)
+        finally:
+            self.slots.release()
 
 
 async def test_only_urgent_callers_use_the_reserve() -> None:
     """Others fill the shared slots; an urgent one still gets in at once."""
-    crowd = Crowd(Slots(2, 1))
+    crowd = Crowd(Slots(3, 1))
     await crowd.come("a", "b", "c")
     await crowd.come("u", "v", urgent=True)
 
@@ -69,7 +72,7 @@ async def test_urgent_callers_go_before_those_who_waited_longer() -> None:
 
 async def test_urgent_callers_in_shared_slots_do_not_free_the_reserve() -> None:
     """The reserve stays a reserve, however many urgent ones are inside."""
-    crowd = Crowd(Slots(2, 1))
+    crowd = Crowd(Slots(3, 1))
     await crowd.come("u", "v", urgent=True)
     await crowd.come("a")
 
@@ -115,8 +118,8 @@ async def test_a_failure_inside_frees_the_slot() -> None:
 
 async def test_narrowed_slots_let_fewer_in_and_keep_the_reserve() -> None:
     """Narrowed to three with a reserve of one, two others and one urgent caller get in."""
-    crowd = Crowd(Slots(8, 1))
-    crowd.slots.narrow(3)
+    crowd = Crowd(Slots(9, 1))
+    crowd.slots.resize(3)
     await crowd.come(*"abcd")
     await crowd.come("u", "v", urgent=True)
 
@@ -126,20 +129,20 @@ async def test_narrowed_slots_let_fewer_in_and_keep_the_reserve() -> None:
 
 async def test_slots_narrowed_to_nothing_still_let_one_in() -> None:
     """Somebody must be able to find out that things are better."""
-    crowd = Crowd(Slots(8, 2))
-    crowd.slots.narrow(0)
+    crowd = Crowd(Slots(10, 2))
+    crowd.slots.resize(0)
     await crowd.come("a", "b")
 
     assert crowd.inside == ["a"]
     await crowd.empty()
 
 
-async def test_opening_all_slots_lets_those_in_who_wait() -> None:
-    """The end of a narrow time needs no further event."""
+async def test_more_room_lets_those_in_who_wait() -> None:
+    """A wider room needs no further event."""
     crowd = Crowd(Slots(2, 0))
-    crowd.slots.narrow(1)
+    crowd.slots.resize(1)
     await crowd.come("a", "b")
-    crowd.slots.narrow(None)
+    crowd.slots.resize(2)
     await crowd.settle()
 
     assert crowd.inside == ["a", "b"]

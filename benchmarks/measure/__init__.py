@@ -1,0 +1,1 @@
+"""The measurements: one module each, with a function ``measure(bench)`` that gives rows."""

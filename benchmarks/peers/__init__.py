@@ -1,0 +1,1 @@
+"""What others do, each as its own documentation says to use it, in one module each."""

@@ -1,0 +1,87 @@
+"""An event's deliveries part by part: sending begins at once, and memory does not grow with the readers."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from itertools import islice
+
+from dispatcher.flow.draft import Draft
+from dispatcher.flow.readers import Reader
+from dispatcher.ledger.expansions import Expansion
+
+#: Readers of the first part: what a worker claims at a time, so that the first mail leaves as soon as can be.
+FIRST = 250
+#: Readers of a part at most. Each part has twice as many as the one before it.
+MOST = 2000
+#: A part with more than one variant for so many readers ends early: a variant takes as long as all of them.
+PER_VARIANT = 10
+
+
+class StoppedError(Exception):
+    """The worker is to stop; what is not stored is made again by another."""
+
+
+class Parts:
+    """The parts of one event, in the order in which they are to be stored; at least one.
+
+    Attributes:
+        over: Whether the part that came last is the last.
+    """
+
+    def __init__(
+        self,
+        found: Iterator[Reader],
+        draft: Draft,
+        look_back: Callable[[Sequence[Reader]], Awaitable[None]],
+        stopping: threading.Event,
+    ) -> None:
+        """Nothing is done before the first is asked for.
+
+        Args:
+            found: The readers.
+            draft: What they are added to.
+            look_back: Tells the draft what it must know of readers, before these are added.
+            stopping: When it is set, `StoppedError` is raised.
+        """
+        self._found = found
+        self._draft = draft
+        self._look_back = look_back
+        self._stopping = stopping
+        self._ahead: list[Reader] = []
+        self.over = False
+
+    async def __aiter__(self) -> AsyncIterator[Expansion]:
+        """The parts; finding and rendering go on in a thread, for a variant takes milliseconds."""
+        size = FIRST
+        while not self.over:
+            batch = await asyncio.to_thread(self._find, size)
+            await self._look_back(batch)
+            added, more = 0, True
+            while more:
+                added = await asyncio.to_thread(self._add, batch, added, size)
+                more = added < len(batch)
+                self.over = not (more or self._ahead)
+                yield self._draft.part()
+            size = min(2 * size, MOST)
+
+    def _find(self, size: int) -> list[Reader]:
+        """The next readers; one more is looked for, to know whether these are the last."""
+        self._go_on()
+        found = [*self._ahead, *islice(self._found, size + 1 - len(self._ahead))]
+        self._ahead = found[size:]
+        return found[:size]
+
+    def _add(self, batch: Sequence[Reader], start: int, size: int) -> int:
+        """Add readers from that place on until the part is full; the place that was come to."""
+        for place in range(start, len(batch)):
+            self._go_on()
+            self._draft.add(batch[place])
+            if len(self._draft.variants) > size // PER_VARIANT:
+                return place + 1
+        return len(batch)
+
+    def _go_on(self) -> None:
+        if self._stopping.is_set():
+            raise StoppedError
