@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +62,8 @@ MEASUREMENTS: dict[str, Callable[[Bench], Section]] = {
 _EXTRA = {"stages"}
 #: Measurements that are compared with the peers.
 _COMPARED = {"end-to-end", "small-events"}
+#: Sizes of which there may be none.
+_MAY_BE_NONE = {"postgres"}
 _HELP = {
     "recipients": "of the one event, and of the bulk mail that urgent mail overtakes",
     "postgres": "of the same on PostgreSQL; 0 leaves it out",
@@ -72,13 +75,26 @@ _HELP = {
 }
 
 
+def _size(least: int) -> Callable[[str], int]:
+    """Reads a number that is not below `least`; commas may stand in it, as the table writes it."""
+
+    def read(text: str) -> int:
+        with suppress(ValueError):
+            if (number := int(text.replace(",", ""))) >= least:
+                return number
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} on")
+
+    return read
+
+
 def options_of(arguments: list[str]) -> Options:
     """The sizes that the command line asks for."""
     parser = argparse.ArgumentParser(prog="make bench BENCH=…", description=__doc__)
     for name, words in _HELP.items():
         default = getattr(Options(), name)
+        least = 0 if name in _MAY_BE_NONE else 1
         parser.add_argument(
-            f"--{name}", type=int, default=default, metavar="N", help=f"{words} ({default:,})"
+            f"--{name}", type=_size(least), default=default, metavar="N", help=f"{words} ({default:,})"
         )
     parser.add_argument(
         "--million", action="store_true", help="memory and cost up to 1,000,000 recipients; takes long"
@@ -88,7 +104,8 @@ def options_of(arguments: list[str]) -> Options:
         action="append",
         default=[],
         choices=sorted(MEASUREMENTS),
-        help="one measurement; repeatable",
+        metavar="NAME",
+        help=f"one measurement, into {PART.name}; repeatable: {', '.join(MEASUREMENTS)}",
     )
     parser.add_argument(
         "--publish", action="store_true", help="alone: put the last run's figures into docs/performance.md"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -136,23 +137,52 @@ class DomainLimit:
             domain, equals, words = (part.strip() for part in entry.partition("="))
             domain = domain.lower()
             if not equals or not words:
-                raise ValueError(f"{entry!r} says no limit for its domain; write {domain or 'domain'}=5")
-            if not domain.isascii():
-                raise ValueError(f"{domain!r} is not ASCII; write it as DNS has it, xn--…")
-            if domain != EVERY_OTHER and not _DOMAIN.fullmatch(domain):
-                raise ValueError(f"{domain!r} is neither a domain nor {EVERY_OTHER}")
+                raise ValueError(_without_limit(entry, domain))
+            if domain != EVERY_OTHER and (fault := _no_domain(domain)):
+                raise ValueError(f"{domain!r} {fault}")
             if domain in limits:
                 raise ValueError(f"{domain} stands in it twice; put both into one entry, {domain}=5 20/m")
             limits[domain] = _limit(entry, words.split())
         return limits
 
 
+def _without_limit(entry: str, domain: str) -> str:
+    """What is wrong with an entry that has a domain at most."""
+    if entry.isdigit():
+        return f"{entry!r} names no domain; write gmail.com=5, and numbers without commas in them"
+    domain, colon, limit = domain.partition(":")
+    if domain != EVERY_OTHER and _no_domain(domain):
+        return f"{entry!r} says no limit for a domain; write gmail.com=5, or nothing at all for no limits"
+    return f"{entry!r} says no limit for its domain; write {domain}={(colon and limit.strip()) or 5}"
+
+
+def _no_domain(text: str) -> str:
+    """Why this cannot follow the @ of an address, and what can; empty if it can."""
+    if not text.isascii():
+        with suppress(UnicodeError):
+            return f"is not ASCII; write it as DNS has it, {text.encode('idna').decode('ascii')}"
+        return "is not ASCII; write it as DNS has it, xn--…"
+    if _DOMAIN.fullmatch(text):
+        return (
+            ""
+            if "." in text
+            else f"is in no address; write gmail.com, or {EVERY_OTHER} for each other domain"
+        )
+    meant = text.rpartition("@")[2].removeprefix(f"{EVERY_OTHER}.").strip(".")
+    if not _DOMAIN.fullmatch(meant) or "." not in meant:
+        return f"is neither a domain nor {EVERY_OTHER}"
+    return f"is neither a domain nor {EVERY_OTHER}; write {meant}, and each subdomain as an entry of its own"
+
+
 def _limit(entry: str, words: Sequence[str]) -> DomainLimit:
     found = [_LIMIT.fullmatch(word) for word in words]
+    if None in found:
+        word = words[found.index(None)]
+        raise ValueError(f"{word!r} is neither a number from 1 to 999999 nor a rate such as 20/m")
     at_once = [match for match in found if match and not match["rate"]]
     rates = [match for match in found if match and match["rate"]]
-    if None in found or len(at_once) > 1 or len(rates) > 1:
-        raise ValueError(f"{entry!r} is not a domain, = and a number, a rate such as 20/m, or one of each")
+    if len(at_once) > 1 or len(rates) > 1:
+        raise ValueError(f"{entry!r} has two of a kind; write a number, a rate, or one of each")
     limit = DomainLimit(int(at_once[0]["count"]) if at_once else None)
     for rate in rates:
         seconds = int(rate["times"] or 1) * _UNITS[rate["unit"]]

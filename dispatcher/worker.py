@@ -96,6 +96,7 @@ class Worker:
         app.bell.near = self._lanes.deliver
         sweeper = Sweeper(self._id, app.expand, self._deliver, lambda: bool(self._lanes.trouble))
         self._sweep = Sweep(app.ledger, app.bell, watches, lease, sweeper)
+        app.expand.gone = lambda: self._sweep.gone
         project = app.project
         self._webhooks = Webhooks(app.ledger, _upstream(app.settings), app.clock, app.rng)
         self._books = Books(project.catalogue, project.recipients, app.ledger.incidents)

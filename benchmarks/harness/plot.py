@@ -137,6 +137,7 @@ def _latency(axes: Axes, measured: Mapping[str, Any]) -> None:
             ha="right",
             fontsize=8.5,
             color=colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},  # a line may run through it
         )
     axes.set_yscale("log")
     axes.set_xlim(0, 100)

@@ -26,8 +26,12 @@ def publish(results: Path, part: Path, plot: Path) -> None:
         plot: The plot of the whole run.
 
     Raises:
-        SystemExit: A measurement of that run failed.
+        SystemExit: There was no such run, or a measurement of it failed.
     """
+    if not (results.exists() and plot.exists()):
+        raise SystemExit(
+            f"there is no whole run to publish: {results} comes from `make bench` without --only"
+        )
     found = json.loads(results.read_text(encoding="utf-8"))
     if failed := [name for name, section in found["measurements"].items() if section.get("failure")]:
         raise SystemExit(f"{results.name} is not published: {', '.join(failed)} failed in that run")

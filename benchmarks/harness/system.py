@@ -49,8 +49,13 @@ class System:
     _number: int = 0
 
     def cpu(self) -> float:
-        """Seconds of CPU that the program's processes have used so far; Valkey's are not in it."""
-        return sum(_cpu(process.pid) for process in self.processes.values())
+        """Seconds of CPU that the program's processes have used so far, with the Valkey that they started."""
+        used = 0.0
+        for process in self.processes.values():
+            for pid in (process.pid, *_children(process.pid)):
+                with suppress(FileNotFoundError, ProcessLookupError):  # it may end while it is looked at
+                    used += _cpu(pid)
+        return used
 
     def peak_memory(self) -> dict[str, float]:
         """The most memory that each process ever held, in MB (``VmHWM``); children, such as Valkey, too."""

@@ -31,8 +31,8 @@ def memory(bench: Bench) -> Section:
             f"{name}: peak memory, {large:,} recipients",
             peak,
             "MB",
-            peaks[small].get(name),
-            f"with {small:,}",
+            peaks[small].get(name) if large > small else None,
+            f"with {small:,}" if large > small else "",
             Goal(_MOST_MB, "at most"),
         )
         for name, peak in peaks[large].items()
@@ -47,7 +47,9 @@ def cost(bench: Bench) -> Section:
     Every instance has 1,000 readers who read the same, so that there are as many variants for each recipient
     at every size; with a fixed number of variants the smallest size would be their measurement.
     """
-    sizes = [*_SIZES, bench.options.recipients] + ([_MILLION] if bench.options.million else [])
+    # Whole towns: a row must not name more, or fewer, than were sent to.
+    most = max(_TOWN, bench.options.recipients // _TOWN * _TOWN)
+    sizes = [*_SIZES, most] + ([_MILLION] if bench.options.million else [])
     sizes = sorted(set(sizes))
     found: dict[int, float] = {}
     rates: dict[int, float] = {}
@@ -74,7 +76,7 @@ def cost(bench: Bench) -> Section:
 
 def _cost(bench: Bench, size: int) -> tuple[float, float]:
     """Microseconds of CPU a message, and messages per second."""
-    towns = max(1, size // _TOWN)
+    towns = size // _TOWN
     with bench.place("cost") as folder, sinks.fastest(folder) as sink:
         root = roots.lay_out(folder / "root")
         roots.towns(root, towns, _TOWN, region="emea")

@@ -28,8 +28,8 @@ def lists(bench: Bench) -> Section:
             store = RecipientStore(root, cache=cache, audience_keys=keys)
             store.refresh()
             warm = seconds()
-        file = root / "recipients" / "instance-7.yaml"
-        file.write_text(file.read_text() + "users: [new@i7.example]\n")
+        file = root / "recipients" / "instance-0.yaml"
+        file.write_text(file.read_text() + "users: [new@i0.example]\n")
         with timed() as seconds:
             store.refresh()
             changed = seconds()

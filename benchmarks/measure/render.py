@@ -2,7 +2,7 @@
 
 Both are in CPU time of this process, so that others on the machine do not count. Every mail has values of its
 own: texts, dates, instance, time zone. Twenty mails of each type go before, uncounted, so that shapes are
-known and premailer has read its style sheets.
+known; with Jinja2 and premailer one in each language, so that templates are compiled and style sheets read.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def _peer(root: Path, translations: Translations, views: list[View]) -> tuple[fl
         page = inlined(html.get_template(f"{name}.html.j2").render(context))
         return page, text.get_template(f"{name}.txt.j2").render(context)
 
-    bodies(views[0])
+    for view in views:
+        bodies(view)
     with worked() as seconds:
         made = [bodies(view) for view in views]
         rendered = seconds()

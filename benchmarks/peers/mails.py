@@ -1,7 +1,8 @@
 """The mail that all peers send: the catalogue's own, as Jinja2 and premailer alone make it.
 
-Templates, texts and dates are those that the program itself sends, so that sizes are the same. What depends
-on language and time zone alone is got ready before the clock starts, in the peers' favour.
+Templates, texts and dates are those that the program itself sends. What comes of them is about an eighth
+larger than the program's own messages. What depends on language and time zone alone is got ready before the
+clock starts, in the peers' favour.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from rich.text import Text
 
 from dispatcher.cli import output
@@ -43,7 +44,10 @@ def shown(*, quiet: bool, monotonic: Callable[[], float] = time.monotonic) -> It
     if quiet:
         yield _Silent()
     elif console.is_terminal and not console.is_dumb_terminal:
-        columns = (TextColumn(_WORD), BarColumn(), _Count(), _Rate(), TimeRemainingColumn())
+        # On a narrow terminal the bar gives way, not the figures.
+        whole = Column(no_wrap=True)
+        figures = (_Count(whole), _Rate(whole), TimeRemainingColumn(table_column=whole))
+        columns = (TextColumn(_WORD, table_column=whole), BarColumn(), *figures)
         with Progress(*columns, console=console, transient=True) as progress:
             yield _Bar(progress)
     else:

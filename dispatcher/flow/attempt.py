@@ -24,7 +24,7 @@ class Terms:
     Attributes:
         worker: The worker's id, for the ledger.
         lease: How long a claim holds without renewal.
-        sessions: How many messages may be on their way at a time.
+        sessions: How many messages may be handed to the relay at a time.
     """
 
     worker: str

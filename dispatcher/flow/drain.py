@@ -222,7 +222,6 @@ class Drain:
         """Learn of events that are cancelled while deliveries of theirs wait here: they go back unsent."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            self._senders.mind()
             if waiting := {one.claim.event for one in self._open}:
                 with suppress(ServiceUnreachable):
                     self._senders.withdrawn = await self.ledger.events.cancelled(waiting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -44,6 +44,7 @@ class Expand:
     Attributes:
         worker: The id of the worker that it works for; empty if there is none.
         links: Whether mails of optional types are made with a link to opt out.
+        gone: The workers that are known to have gone away.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Expand:
         self._expanding_all = False
         self.worker = ""
         self.links = False
+        self.gone: Callable[[], Collection[str]] = frozenset
 
     def stop(self) -> None:
         """Begin no further variant; what is not stored is made again by another worker."""
@@ -116,7 +118,7 @@ class Expand:
         """Expand the event unless somebody else is at it; whether it was ours to do."""
         if event.status is not EventStatus.ACCEPTED:
             return False
-        if not await self._ledger.expansions.begin(event.id, LEASE, self.worker):
+        if not await self._ledger.expansions.begin(event.id, LEASE, self.worker, self.gone()):
             return False
         holding = asyncio.create_task(self._hold(event.id))
         try:

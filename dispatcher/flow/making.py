@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -24,8 +24,10 @@ from dispatcher.ledger.ledger import Ledger
 from dispatcher.mail.renderer import Renderer
 from dispatcher.queue.bell import Bell
 
-#: Parts in which nothing could be rendered, after which the event is left for later.
+#: Parts in which nothing could be rendered that are held back at a time.
 TRIED = 4
+#: Variants that could not be rendered, after which nobody looks for one that can be.
+FAULTY = 1000
 #: Notices stored at a time; a few milliseconds.
 NOTICES = 500
 _NOBODY_NAMED = "nobody is named for this type in the recipient lists"
@@ -64,7 +66,8 @@ class Making:
         self._spec = tools.catalogue.types[event.effective_type]
         self._facts = facts
         self._links = links
-        self._draft = Draft(event, Means(tools.catalogue, tools.renderer, tools.clock, links))
+        self._draft = self._new_draft()
+        self._holding = True  # what cannot be rendered, until there is something that can be
         self._past = PastBook(tools.catalogue, tools.ledger, event, facts)
         self._expanding = tools.ledger.expansions.expanding(event.id)
 
@@ -85,19 +88,37 @@ class Making:
         readers = await self._tools.readers.of(self._event, self._spec, self._facts)
         parts = Parts(readers.found, self._draft, self._look_back, stopping)
         held: list[Expansion] = []
-        async for part in parts:
+        coming = aiter(parts)
+        async for part in coming:
             held.append(part)
-            if self._draft.hopeless and (parts.over or len(held) >= TRIED):
+            hopeless = self._holding and self._draft.hopeless
+            if hopeless and (parts.over or len(held) >= TRIED):
+                if await self._anything(coming):
+                    self._draft, self._holding = self._new_draft(), False
+                    return await self(stopping)
                 await self._leave_for_later()
                 return False
             # Nothing is released as long as nothing could be rendered; the last part ends the event.
-            if not (self._draft.hopeless or parts.over):
+            if not (hopeless or parts.over):
                 for one in held:
                     if not await self._store(one):
                         return True
                 held = []
         await self._end(held, readers.warnings)
         return True
+
+    def _new_draft(self) -> Draft:
+        tools = self._tools
+        return Draft(self._event, Means(tools.catalogue, tools.renderer, tools.clock, self._links))
+
+    async def _anything(self, coming: AsyncIterator[Expansion]) -> bool:
+        """Whether anything further on can be rendered; what is looked at is not kept, for it may be much."""
+        async for _ in coming:
+            if not self._draft.hopeless:
+                return True
+            if self._draft.faults >= FAULTY:
+                break
+        return False
 
     async def _look_back(self, readers: Sequence[Reader]) -> None:
         """Tell the draft what it must know of the readers that come next."""

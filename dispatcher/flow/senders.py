@@ -15,10 +15,6 @@ from dispatcher.flow.attempt import Attempt, Untried
 from dispatcher.flow.compose import Content
 from dispatcher.ledger.outcomes import Recorded
 
-#: More messages than sessions that may be handed to the relay: some wait there for their domain, and must not
-#: keep others from a session.
-SPARE = 64
-
 
 @dataclass(slots=True, eq=False)
 class Open:
@@ -38,7 +34,7 @@ class Open:
 
 
 class Senders:
-    """As many tasks as there are sessions, each with one message at a time.
+    """So many tasks, each with one message at a time.
 
     Attributes:
         waiting: What is to be sent.
@@ -48,9 +44,8 @@ class Senders:
         ending: Set once nothing more is begun at all.
     """
 
-    def __init__(self, attempt: Attempt, sessions: int, stopping: asyncio.Event) -> None:
+    def __init__(self, attempt: Attempt, tasks: int, stopping: asyncio.Event) -> None:
         self._attempt = attempt
-        self._sessions = sessions
         self._stopping = stopping
         self.waiting: deque[Open] = deque()
         self.done: list[Open] = []
@@ -60,10 +55,8 @@ class Senders:
         self._more = asyncio.Event()
         self._news = asyncio.Event()
         self._enough = 1  # so many that are through are news
-        self._through = self._seen = 0  # how many were, and at the last look
         self._now = asyncio.get_running_loop().time
-        self._tasks: list[asyncio.Task[None]] = []
-        self._begin(sessions)
+        self._tasks = [asyncio.create_task(self._send()) for _ in range(tasks)]
 
     def send(self, taken: Iterable[Open]) -> None:
         """Let them be sent, one after the other."""
@@ -88,12 +81,6 @@ class Senders:
                 async with asyncio.timeout(seconds):
                     await self._news.wait()
 
-    def mind(self) -> None:
-        """Have more tasks where none has been through since the last look, and others wait behind them."""
-        if self.waiting and self._through == self._seen:
-            self._begin(min(self._sessions, self._sessions + SPARE - len(self._tasks)))
-        self._seen = self._through
-
     def cancel(self) -> None:
         """End the tasks, whatever they are at."""
         for task in self._tasks:
@@ -103,9 +90,6 @@ class Senders:
         """Wait until the tasks have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, number: int) -> None:
-        self._tasks += [asyncio.create_task(self._send()) for _ in range(number)]
-
     async def _send(self) -> None:
         """Send one waiting claim after the other."""
         while True:
@@ -114,7 +98,6 @@ class Senders:
                 await self._more.wait()
             one = self.waiting.popleft()
             came = await self._attempt(one.claim, one.content, partial(self._holds, one))
-            self._through += 1
             if isinstance(came, Recorded):
                 one.came = came
                 self.done.append(one)

@@ -230,10 +230,13 @@ def _no_worker(report: Report) -> str:
 
 def _slow(report: Report) -> Iterator[str]:
     """What waits although there are workers, and a server that takes mail."""
-    oldest, event = report.oldest_due, report.backlog.oldest_event
+    event = report.backlog.oldest_event
+    # A lane from which mail leaves is merely full: its LEFT says how long that takes.
+    lanes = [due for lane, due in report.backlog.due.items() if not report.rates[lane]]
+    oldest = min((due.oldest for due in lanes if due.oldest), default=None)
     if oldest and report.at - oldest > SLOW:
-        waits = number(report.due, "delivery is", "deliveries are")
-        them = "it" if report.due == 1 else "them"
+        count = sum(due.deliveries for due in lanes)
+        waits, them = number(count, "delivery is", "deliveries are"), "it" if count == 1 else "them"
         yield f"{waits} due, the oldest since {since(oldest, report.at)}, and no worker gets to {them}"
     if event and report.at - event > SLOW:
         waits = number(report.backlog.events, "event waits", "events wait")

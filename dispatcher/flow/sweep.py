@@ -19,7 +19,9 @@ from dispatcher.flow.expand import LEASE
 from dispatcher.flow.hold import LetGo
 from dispatcher.flow.unrung import Unrung
 from dispatcher.flow.watch import LeaseWatch
+from dispatcher.ledger.leases import Lease
 from dispatcher.ledger.ledger import Ledger
+from dispatcher.ledger.workers import ALIVE_WITHIN
 from dispatcher.queue.bell import Bell
 from dispatcher.queue.lanes import EVERY
 
@@ -61,7 +63,11 @@ class Sweeper:
 
 
 class Sweep:
-    """Rings for everything that waits, and sees to it where nobody would hear."""
+    """Rings for everything that waits, and sees to it where nobody would hear.
+
+    Attributes:
+        gone: The workers that went away: they do not report, by our own watch.
+    """
 
     def __init__(
         self,
@@ -83,7 +89,9 @@ class Sweep:
         self._ledger = ledger
         self._bell = bell
         self._watches = watches
-        self._leases = LeaseWatch(lease)
+        self._leases = LeaseWatch[Lease](lease)
+        self._reports = LeaseWatch[tuple[str, datetime]](ALIVE_WITHIN)
+        self.gone: frozenset[str] = frozenset()
         self._sweeper = sweeper
         self._unrung = Unrung()
         self._let_go = LetGo(ledger, watches.monotonic)
@@ -97,6 +105,7 @@ class Sweep:
         """
         now = self._watches.clock()
         await self._recover()
+        await self._miss()
         await self._mind_the_clock(now)
         await self._let_go()
         waiting = await self._ledger.events.unexpanded(BATCH)
@@ -146,6 +155,12 @@ class Sweep:
                 delivery,
                 delivery,
             )
+
+    async def _miss(self) -> None:
+        """Learn who does not report any more; one that is only late is heard of again."""
+        reports = await self._ledger.workers.reports()
+        silent = self._reports.lapsed(reports, self._watches.monotonic())
+        self.gone = frozenset(worker for worker, _ in silent)
 
     async def _mind_the_clock(self, now: datetime) -> None:
         """Do not let what is due at once wait for a clock that was set back, now or before we started."""

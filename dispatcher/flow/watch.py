@@ -1,16 +1,17 @@
-"""Which leases ran out, told without trusting anybody's wall clock.
+"""What is not renewed any more, told without trusting anybody's wall clock.
 
 A lease changes in the ledger each time its worker renews it. So whoever looks often enough needs no more
 than a watch of its own: a lease that stayed the same for as long as a lease holds was not renewed. Machines
-whose clocks differ, or jump, take nothing from each other by that.
+whose clocks differ, or jump, take nothing from each other by that. So it is with the reports of workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from typing import Generic, TypeVar
 
-from dispatcher.ledger.leases import Lease
+_Held = TypeVar("_Held")
 
 #: Of the time between two looks, so much of a lease counts at most: when the ledger was away meanwhile,
 #: nobody could renew. With the third of a lease after which workers renew, and the second after which they
@@ -18,15 +19,15 @@ from dispatcher.ledger.leases import Lease
 COUNTS_AT_MOST = 0.3
 
 
-class LeaseWatch:
-    """Remembers for how long each lease is as it is."""
+class LeaseWatch(Generic[_Held]):
+    """Remembers for how long each lease, or whatever changes with each renewal, is as it is."""
 
     def __init__(self, lease: timedelta) -> None:
         self._lease = lease.total_seconds()
-        self._unchanged: dict[Lease, float] = {}
+        self._unchanged: dict[_Held, float] = {}
         self._looked: float | None = None
 
-    def lapsed(self, held: Collection[Lease], now: float) -> Sequence[Lease]:
+    def lapsed(self, held: Collection[_Held], now: float) -> Sequence[_Held]:
         """Those of the leases `held` at present that ran out.
 
         Args:

@@ -22,6 +22,7 @@ from dispatcher.ledger.turns import Turns
 from dispatcher.settings import Secret
 
 BUSY_SECONDS = 10  # how long a writer waits for another process before it says that SQLite is locked
+TURN_SECONDS = 1.0  # how long it waits for a turn, which takes milliseconds, before it asks SQLite itself
 CONNECT_SECONDS = 10  # a PostgreSQL server that has not answered by then is as good as down
 COMMAND_SECONDS = 60  # far above any statement here; ends a wait on a dead network
 POOL = 10  # connections per process; PostgreSQL's default limit is 100 for all of them
@@ -66,7 +67,7 @@ class Database:
             self.place = f"at {self.path}"
             self.engine = _sqlite_engine(address)
             self._reader = self.engine
-            turns = Turns(Path(f"{self.path}-turn"), BUSY_SECONDS)
+            turns = Turns(Path(f"{self.path}-turn"), TURN_SECONDS)
             self._turn: Callable[[], AbstractAsyncContextManager[object]] = turns.taken
             self._end_turns: Callable[[], None] = turns.close
         else:

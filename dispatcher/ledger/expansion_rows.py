@@ -143,13 +143,16 @@ def moment(value: datetime) -> int:
     return (value - _EPOCH) // _MICROSECOND
 
 
-async def write(transaction: AsyncConnection, event: Any, rows: Rows) -> None:
+async def write(transaction: AsyncConnection, event: Any, rows: Rows) -> int:
     """Keep a part's rows; those that are there already stay as they are.
 
     Args:
         transaction: The transaction.
         event: The event's own row: its id, effective type and lane.
         rows: The rows.
+
+    Returns:
+        How many deliveries were not there.
     """
     of_event = (event.id, event.effective_type, event.lane)
     if transaction.dialect.name == "sqlite":
@@ -158,15 +161,18 @@ async def write(transaction: AsyncConnection, event: Any, rows: Rows) -> None:
             contents = [(event.id, *row) for row in rows.variants]
             await transaction.exec_driver_sql(_SQLITE_VARIANT, contents)
         if rows.deliveries:
-            await transaction.exec_driver_sql(_SQLITE_DELIVERY, [(*row, *shared) for row in rows.deliveries])
-        return
+            own = [(*row, *shared) for row in rows.deliveries]
+            return (await transaction.exec_driver_sql(_SQLITE_DELIVERY, own)).rowcount
+        return 0
     if rows.variants:
         contents_ = _columns(_VARIANT[1:], rows.variants) | {"event": event.id}
         await transaction.execute(_POSTGRESQL_VARIANT, contents_)
     if rows.deliveries:
         names = ("of_event", "of_type", "in_lane", "policy", "now")
         same = dict(zip(names, (*of_event, rows.policy, rows.now), strict=True))
-        await transaction.execute(_POSTGRESQL_DELIVERY, _columns(tuple(_OWN), rows.deliveries) | same)
+        columns = _columns(tuple(_OWN), rows.deliveries) | same
+        return (await transaction.execute(_POSTGRESQL_DELIVERY, columns)).rowcount
+    return 0
 
 
 def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:

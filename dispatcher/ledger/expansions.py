@@ -13,12 +13,13 @@ stored until then counts. An event that is withdrawn in the middle gets no furth
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import NewDelivery, NewVariant, OnUncertain
@@ -30,13 +31,14 @@ from dispatcher.ledger.expansion_rows import Rows, clear_staged, moment, packed,
 from dispatcher.ledger.ids import new_ids
 from dispatcher.ledger.notices import add_notices
 from dispatcher.ledger.outcomes import POISON
-from dispatcher.ledger.schema import deliveries, events, workers
-from dispatcher.ledger.workers import ALIVE_WITHIN
+from dispatcher.ledger.schema import deliveries, events
 
 _POISON = (
     f"{POISON} workers in a row went away while they expanded it; "
     "once that is mended, `dispatcher replay --event` tries again"
 )
+#: So many of those who began an event are remembered; the last may have gone without being missed yet.
+_REMEMBERED = 2 * POISON
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,10 @@ class Expanding:
             row = await _take(transaction, self._event, self._fence)
             if row is None:
                 return False
-            await write(transaction, row, rows)
+            new = await write(transaction, row, rows)
+            if new and row.expander and " " in row.expander:
+                # Who began it before did not end it, but did not die of the same place either.
+                await _mark(transaction, self._event, expander=row.expander.split()[-1])
             await add_notices(transaction, part.notices)
             if part.last:
                 await _finish(transaction, row, part)
@@ -119,40 +124,41 @@ class Expansions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, event: str, lease: timedelta, worker: str = "") -> bool:
+    async def begin(self, event: str, lease: timedelta, worker: str = "", gone: Collection[str] = ()) -> bool:
         """Take an event to expand it, so that others do not do so as well.
 
         This saves work and no more: that nothing is stored twice is `Expanding.store`'s own affair. An event
-        that several workers in a row began, and that went away before they ended it, is taken for what ended
-        them, and fails.
+        that several workers in a row began, and that went away before they stored anything new of it, is
+        taken for what ended them, and fails. One that is slow, or stopped, is not counted.
 
         Args:
             event: The event's id.
             lease: For how long it is ours; `extend` makes it longer.
             worker: Our id among `Workers`; without it our end would not be counted.
+            gone: The workers that are known to have gone away.
 
         Returns:
             Whether it is ours to expand: False if it is done with, or begun by another.
         """
         now = self._database.now()
         free = events.c.expanding_until.is_(None) | (events.c.expanding_until <= now)
-        statement = (
-            update(events)
-            .where(events.c.id == event, events.c.status == EventStatus.ACCEPTED, free)
-            .values(
-                expanding_until=now + lease,
-                expander=worker or None,
-                crashes=case((_gone(now, worker), events.c.crashes + 1), else_=0),
-            )
-            .returning(events.c.crashes)
+        query = select(events.c.expander).where(
+            events.c.id == event, events.c.status == EventStatus.ACCEPTED, free
         )
         async with self._database.write() as transaction:
-            crashes = (await transaction.execute(statement)).scalar_one_or_none()
-            if crashes is not None and crashes >= POISON:
+            row = (await transaction.execute(query.with_for_update())).one_or_none()
+            if row is None:
+                return False
+            begun = _others(row.expander, worker)
+            crashes = len(list(takewhile(set(gone).__contains__, reversed(begun))))
+            if crashes >= POISON:
                 await _take(transaction, event, None)
                 await _end(transaction, event, status=EventStatus.FAILED, reason=_POISON)
                 return False
-        return crashes is not None
+            expander = " ".join([*begun, worker]).strip() or None
+            until = now + lease
+            await _mark(transaction, event, expanding_until=until, expander=expander, crashes=crashes)
+        return True
 
     async def extend(self, event: str, lease: timedelta) -> None:
         """Keep an event that was begun for another `lease` from now."""
@@ -225,6 +231,7 @@ async def _take(transaction: AsyncConnection, event: str, fence: int | None) -> 
         of_event.status,
         of_event.expansion,
         of_event.warnings,
+        of_event.expander,
     ).where(of_event.id == event)
     row = (await transaction.execute(query.with_for_update())).one_or_none()
     if row is None:
@@ -238,10 +245,12 @@ async def _take(transaction: AsyncConnection, event: str, fence: int | None) -> 
     return row
 
 
-def _gone(now: datetime, worker: str) -> ColumnElement[bool]:
-    """Whether it was begun, and not ended, by a worker that is not there any more."""
-    alive = exists().where(workers.c.id == events.c.expander, workers.c.seen_at >= now - ALIVE_WITHIN)
-    return events.c.expander.is_not(None) & (events.c.expander != worker) & ~alive
+def _others(expander: str | None, worker: str) -> list[str]:
+    """The last who began it and did not end it, oldest first, since we did so: we outlived it."""
+    names = (expander or "").split()
+    while worker in names:
+        del names[: names.index(worker) + 1]
+    return names[-_REMEMBERED:]
 
 
 async def _end(transaction: AsyncConnection, event: str, **values: Any) -> None:

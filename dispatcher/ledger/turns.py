@@ -27,12 +27,14 @@ class Turns:
 
         Args:
             path: The file that is locked; made where it is not there.
-            patience: Seconds after which a writer asks SQLite whether it is its turn or not.
+            patience: Seconds after which a writer asks SQLite whether it is its turn or not. Those that come
+                after it look once and wait no more, until the turn can be had again.
         """
         self._path = path
         self._patience = patience
         self._one = asyncio.Semaphore(1)
         self._file: int | None = None
+        self._stuck = False
 
     @asynccontextmanager
     async def taken(self) -> AsyncIterator[None]:
@@ -60,15 +62,17 @@ class Turns:
         return self._file
 
     async def _locked(self, file: int) -> bool:
-        ends = asyncio.get_running_loop().time() + self._patience
+        ends = asyncio.get_running_loop().time() + (0 if self._stuck else self._patience)
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if asyncio.get_running_loop().time() > ends:
+                if asyncio.get_running_loop().time() >= ends:
+                    self._stuck = True  # somebody was stopped in their turn; the others do not all wait
                     return False
                 await asyncio.sleep(LOOK_SECONDS)
             except OSError:
                 return False
             else:
+                self._stuck = False
                 return True

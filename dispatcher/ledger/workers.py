@@ -79,6 +79,12 @@ class Workers:
             rows = (await connection.execute(query)).all()
         return [Heartbeat(*row) for row in rows]
 
+    async def reports(self) -> Sequence[tuple[str, datetime]]:
+        """Who reported in the last days, and when they did so last."""
+        async with self._database.read() as connection:
+            rows = (await connection.execute(select(workers.c.id, workers.c.seen_at))).all()
+        return [(row.id, row.seen_at) for row in rows]
+
     async def remove(self, id: str) -> None:  # noqa: A002 - the column's name
         """Take a worker that stops off the list."""
         async with self._database.write() as transaction:

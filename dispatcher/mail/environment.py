@@ -64,11 +64,18 @@ class MailEnvironment(Environment):
             options: Jinja's own.
         """
         super().__init__(**options)
-        self._named: dict[str, tuple[str, tuple[str, ...]]] = {}
+        self._named: dict[str, tuple[str, frozenset[str | None]]] = {}
         self._compiled: dict[str, tuple[str, CodeType]] = {}
 
     def references(self, name: str, source: str) -> tuple[str, ...]:
         """The templates that a template extends, imports or includes; it is read only if it is new here."""
+        return tuple(sorted(filter(None, self._references(name, source))))
+
+    def names_all(self, name: str, source: str) -> bool:
+        """Whether a template says the names of all these; others are found out while it is rendered."""
+        return None not in self._references(name, source)
+
+    def _references(self, name: str, source: str) -> frozenset[str | None]:
         known = self._named.get(name)
         if known is None or known[0] != source:
             self.parse(source, name)
@@ -98,8 +105,7 @@ class MailEnvironment(Environment):
         # To compile a template reads it as well: what it refers to is noted on the way.
         tree = super()._parse(source, name, filename)
         if name is not None:
-            found = find_referenced_templates(tree)
-            self._named[name] = source, tuple(sorted(set(filter(None, found))))
+            self._named[name] = source, frozenset(find_referenced_templates(tree))
         return tree
 
     def getattr(self, obj: Any, attribute: str) -> Any:

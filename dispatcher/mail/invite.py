@@ -61,7 +61,10 @@ def _event(view: View, entry: Entry, translations: Translations) -> Iterator[str
     yield f"SEQUENCE:{entry.sequence:d}"
     yield f"DESCRIPTION;LANGUAGE={texts.language}:{_text(_description(view, texts))}"
     yield f"LOCATION;LANGUAGE={texts.language}:{_text(affected(view, texts))}"
-    yield f"ORGANIZER;{_common_name(entry.organizer.name)}:mailto:{entry.organizer.address}"
+    address = entry.organizer.address
+    if _UNREADABLE.search(address) or "\n" in address:
+        raise ValueError(f"the organizer's address {address[:80]!r} has a line break or control character")
+    yield f"ORGANIZER;{_common_name(entry.organizer.name)}:mailto:{address}"
     yield f"STATUS:{'CANCELLED' if window.cancelled else 'CONFIRMED'}"
     # The work is ours: it must not make its readers look busy, in Outlook's terms either.
     yield "TRANSP:TRANSPARENT"

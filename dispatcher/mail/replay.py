@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from types import SimpleNamespace
 from typing import Any, Final
@@ -43,8 +44,23 @@ class Seen:
 _AUTOESCAPE = {on: SimpleNamespace(autoescape=on) for on in (False, True)}
 
 
+@dataclass(frozen=True, slots=True)
+class Keyworded:
+    """A function that gets its last arguments by name."""
+
+    function: Callable[..., Any]
+    names: tuple[str, ...]
+
+    def __call__(self, *args: Any) -> Any:
+        """Call it."""
+        cut = len(args) - len(self.names)
+        return self.function(*args[:cut], **dict(zip(self.names, args[cut:], strict=True)))
+
+
 class Program:
-    """The steps of a trace that lead to what is wanted, or that decide whether it is right.
+    """The steps of a trace: those that lead to what is wanted, those that decide whether it is right.
+
+    The others are run as well: where one fails, so does the template.
 
     Args:
         values: What the trace knew in each slot; constants are used again.
@@ -60,12 +76,7 @@ class Program:
         roots: Mapping[str, int],
         wanted: Sequence[int],
     ) -> None:
-        needed, kept = set(wanted), []
-        for step in reversed(steps):
-            out, _, places, answer = step
-            if answer is not ANY or out in needed:
-                needed.update(places)
-                kept.append(step)
+        needed = {*wanted, *(place for _, _, places, _ in steps for place in places)}
         self._seen: Seen = values[CONTEXT].of({})
         self._roots = tuple((name, slot) for name, slot in roots.items() if slot in needed)
         # What was made of one mail is not kept for the next.
@@ -74,7 +85,7 @@ class Program:
         self._values = [value if slot in needed else None for slot, value in enumerate(self._values)]
         self._steps = tuple(
             (out, function, places[0] if len(places) == 1 else None, _getter(places), answer)
-            for out, function, places, answer in reversed(kept)
+            for out, function, places, answer in steps
         )
 
     def run(self, context: Mapping[str, Any]) -> list[Any] | None:
@@ -92,6 +103,16 @@ class Program:
         except Exception:  # noqa: BLE001 - whatever it is, the template says it better
             return None
         return values
+
+
+def told_apart(value: Any) -> Any:
+    """`value` as something that equals only what is the same to a template."""
+    if isinstance(value, (list, tuple)):
+        return type(value), tuple(map(told_apart, value))
+    if isinstance(value, Mapping):
+        return type(value), tuple((key, told_apart(one)) for key, one in value.items())
+    # One moment in two zones is equal, and so are 0.0 and -0.0; they do not read the same.
+    return type(value), value, str(value), getattr(value, "language", None)
 
 
 def _getter(places: tuple[int, ...]) -> Callable[[list[Any]], Any]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from jinja2 import Undefined
 
-from dispatcher.mail.replay import ANY, CONTEXT, Program, Seen, Step
+from dispatcher.mail.replay import ANY, CONTEXT, Program, Seen, Step, told_apart
 
 #: What is the same step wherever it is written; anything else goes by which one it is.
 _PLAIN_TYPES = (str, int, float, bool, type(None))
@@ -25,19 +25,6 @@ _PLAIN_TYPES = (str, int, float, bool, type(None))
 
 class Untraceable(Exception):  # noqa: N818
     """A template does something with a value that cannot be noted; it is rendered as ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Keyworded:
-    """A function that gets its last arguments by name."""
-
-    function: Callable[..., Any]
-    names: tuple[str, ...]
-
-    def __call__(self, *args: Any) -> Any:
-        """Call it."""
-        cut = len(args) - len(self.names)
-        return self.function(*args[:cut], **dict(zip(self.names, args[cut:], strict=True)))
 
 
 class _Items(list[Any]):
@@ -77,10 +64,12 @@ class Traced:
 
     def __iter__(self) -> Iterator[Any]:
         items = self if isinstance(self.value, (list, tuple)) else self.trace.made(tuple, self)
+        self.trace.spend(items)
         length = self.trace.settled(len, items)
-        return iter([self.trace.made(operator.getitem, items, index) for index in range(length)])
+        return iter([self.trace.item(items, index) for index in range(length)])
 
     def __contains__(self, item: Any) -> bool:
+        self.trace.spend(self)
         return bool(self.trace.settled(operator.contains, self, item))
 
     def __hash__(self) -> int:
@@ -152,6 +141,7 @@ class Trace:
         self.values: list[Any] = [seen]
         self.steps: list[Step] = []
         self._known: dict[Any, Any] = {}
+        self._spent: set[int] = set()
         self._texts: list[int] = []
         self._spelt: dict[int, str] = {}
         self._tokens = re.compile(rf"{self.prefix}(\d+)z")
@@ -166,9 +156,29 @@ class Trace:
         """What `function` makes of `args`, some of which are traced; structure is pinned instead.
 
         Raises:
-            Untraceable: It makes nothing.
+            Untraceable: It makes nothing, or is given what was used up.
         """
         lifted = [self.lift(arg) for arg in args]
+        self.spend(*lifted)
+        return self._made(function, lifted)
+
+    def item(self, items: Traced, index: int) -> Any:
+        """One of the items that a template goes through."""
+        return self._made(operator.getitem, [items, index])
+
+    def spend(self, *args: Any) -> None:
+        """Note that what gives one after another is used; a template finds nothing in it the next time.
+
+        Raises:
+            Untraceable: It was used before.
+        """
+        for arg in args:
+            if isinstance(arg, Traced) and isinstance(arg.value, _Items):
+                if id(arg.value) in self._spent:
+                    raise Untraceable("a template goes twice through what is used up the first time")
+                self._spent.add(id(arg.value))
+
+    def _made(self, function: Callable[..., Any], lifted: list[Any]) -> Any:
         key = (function, *map(self._identity, lifted))
         if (known := self._known.get(key, ANY)) is not ANY:
             return known
@@ -259,15 +269,6 @@ class Trace:
         if not self.lifts and isinstance(arg, str) and self.prefix in arg:
             raise Untraceable("a value goes with text that was already put together")
         return type(arg), arg if isinstance(arg, _PLAIN_TYPES) else id(arg)
-
-
-def told_apart(value: Any) -> Any:
-    """`value` as something that equals only what is the same to a template."""
-    if isinstance(value, (list, tuple)):
-        return type(value), tuple(map(told_apart, value))
-    if isinstance(value, Mapping):
-        return type(value), tuple((key, told_apart(one)) for key, one in value.items())
-    return type(value), value, getattr(value, "language", None)
 
 
 def _concrete(arg: Any) -> Any:

@@ -11,14 +11,15 @@ from types import CodeType
 from typing import Any
 
 from jinja2 import Undefined, pass_context
-from jinja2.filters import do_random
+from jinja2.filters import do_map, do_random
 from jinja2.runtime import BlockReference, Context, LoopContext, Macro
 from jinja2.utils import _PassArg, generate_lorem_ipsum
 
 from dispatcher.mail.environment import MailEnvironment, furnished
 from dispatcher.mail.functions import FILTERS, FIXED, GLOBALS, READ
+from dispatcher.mail.replay import Keyworded
 from dispatcher.mail.shape import Shaper, plain
-from dispatcher.mail.traced import Keyworded, Trace, Traced, Untraceable
+from dispatcher.mail.traced import Trace, Traced, Untraceable
 
 _OURS = frozenset([*GLOBALS.values(), *FILTERS.values()])
 #: What Jinja calls with a template's own values, and gives back what the template makes of them.
@@ -27,6 +28,9 @@ _RANDOM = (do_random, generate_lorem_ipsum)
 #: What nobody can change, and so neither can its methods.
 _FROZEN = (str, int, float, tuple, date, timedelta)
 _LOOKS = ("get", "items", "keys", "values")
+#: What a template can make and change, and the methods of it that change nothing.
+_CHANGEABLE = (list, dict, set)
+_HARMLESS = (*_LOOKS, "copy", "count", "index")
 
 
 class TracingContext(Context):
@@ -36,8 +40,8 @@ class TracingContext(Context):
         """Call what a template calls."""
         environment: Any = self.environment
         shadows = {**(kwargs.pop("_block_vars", None) or {}), **(kwargs.pop("_loop_vars", None) or {})}
-        own = all(shadows.get(name, self.get(name)) is environment.given.get(name) for name in READ)
-        return environment.called(super().call, self if own else None, function, args, kwargs)
+        own = self if environment.owns({**{name: self.get(name) for name in READ}, **shadows}) else None
+        return environment.called(super().call, own, function, args, kwargs)
 
 
 class TracingEnvironment(MailEnvironment):
@@ -83,8 +87,18 @@ class TracingEnvironment(MailEnvironment):
         finally:
             self._trace, self.given, self.structure = None, {}, frozenset()
 
+    def owns(self, variables: Any) -> bool:
+        """Whether what functions read is what the mail was given, and nothing that a template made."""
+        return all(variables.get(name) is self.given.get(name) for name in READ)
+
     def code(self, source: str, name: str, filename: str | None) -> CodeType:
-        """The code of a template, which is the twin's."""
+        """The code of a template, which is the twin's.
+
+        Raises:
+            Untraceable: It includes files by names that it makes; nobody would see that one changed.
+        """
+        if not self.twin.names_all(name, source):
+            raise Untraceable(f"{name} makes the name of a file that it includes")
         return self.twin.code(source, name, filename)
 
     def note(self) -> None:
@@ -127,25 +141,29 @@ class TracingEnvironment(MailEnvironment):
             if context is None:
                 raise Untraceable("a template has a variable in place of one that functions read")
             return self._applied(function, (context,), args, kwargs)
-        lifted, named = trace.lift(args), trace.lift(kwargs)
         if function in _RANDOM:
             raise Untraceable("a template asks for chance")
-        if not isinstance(lifted, Traced) and not isinstance(named, Traced):
+        if _changes(function):
+            raise Untraceable("a template changes what it made")
+        lifted = [trace.lift(given) for given in (*args, *kwargs.values())]
+        if not any(isinstance(one, Traced) for one in lifted):
             return call(function, *args, **kwargs)
         if _is_pure(function):
             return trace.made(_with(function, kwargs), *args, *kwargs.values())
-        return call(function, *trace.pinned(lifted), **trace.pinned(named))
+        return _with(call, kwargs)(function, *map(trace.pinned, lifted))
 
     def _applied(
         self, function: Any, lead: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """What a filter, a test or one of our functions comes to."""
         trace = self._tracing()
-        traced = any(isinstance(trace.lift(given), Traced) for given in (args, kwargs))
+        traced = any(isinstance(trace.lift(given), Traced) for given in (*args, *kwargs.values()))
         reads = _PassArg.from_obj(function) is _PassArg.context
-        if function in _RANDOM:
+        if function in _RANDOM or (function is do_map and "random" in args):
             raise Untraceable("a template asks for chance")
         if reads and (traced or function in _OURS):
+            if not self.owns(lead[0]):
+                raise Untraceable("a template has a variable in place of one that functions read")
             lead = (trace.seen,)
             traced = traced or function not in FIXED
         if not traced:
@@ -254,6 +272,12 @@ def _is_pure(function: Any) -> bool:
     if isinstance(owner, Mapping):
         return getattr(function, "__name__", "") in _LOOKS
     return isinstance(owner, _FROZEN) or type(owner).__module__.startswith("dispatcher.domain.")
+
+
+def _changes(function: Any) -> bool:
+    """Whether it may change a list or the like, which a step would then see as it is in the end."""
+    owner = getattr(function, "__self__", None)
+    return isinstance(owner, _CHANGEABLE) and getattr(function, "__name__", "") not in _HARMLESS
 
 
 def _there(found: Any) -> Any:

@@ -14,7 +14,7 @@ class Slots:
 
         Args:
             room: How many callers are let in, the reserve included.
-            reserved: How many of them must be urgent.
+            reserved: How many of them must be urgent; at most half of them are.
         """
         self._reserved = reserved
         self._room = room
@@ -55,7 +55,8 @@ class Slots:
         self._grant()
 
     def _limit(self, *, urgent: bool) -> int:
-        return self._room if urgent else max(1, self._room - self._reserved)
+        # Of few slots half are kept, or a server that bears three would get one message at a time.
+        return self._room if urgent else max(1, self._room - min(self._reserved, self._room // 2))
 
     def _grant(self) -> None:
         if not (self._urgent or self._others):

@@ -454,31 +454,6 @@ async def test_what_its_domain_holds_back_is_due_later_and_no_try_is_counted(
     assert len(work.server.kept) == PEOPLE - 1
 
 
-async def test_messages_that_wait_for_their_domain_keep_no_others_from_a_session(
-    work: Work, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With as many waiting in the relay as there are sessions, the rest is sent all the same."""
-    await work.fill()
-    original, opens = Relay.send, asyncio.Event()
-
-    async def send(self: Relay, envelope: Envelope, **named: Any) -> Outcome | None:
-        if envelope.recipient < "p008":
-            await opens.wait()
-        came: Outcome | None = await original(self, envelope, **named)
-        return came
-
-    monkeypatch.setattr(Relay, "send", send)
-    running = asyncio.create_task(work.worker()(Lane.NORMAL))
-    async with asyncio.timeout(10 * PATIENT):
-        while len(work.server.kept) < PEOPLE - 8:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    opens.set()
-    await running
-
-    assert work.copies() == {1}
-    assert {row.status for row in await work.rows()} == {Status.SENT}
-
-
 async def test_content_is_kept_up_to_so_many_bytes(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was used last is at hand; what was not used for longest is read from the ledger again."""
     for number in range(3):

@@ -256,6 +256,23 @@ async def test_a_mail_that_cannot_be_rendered_for_some_holds_up_nobody_else(
     assert len(rows) == 18
 
 
+async def test_a_large_instance_that_cannot_be_rendered_holds_up_nobody_else(
+    way: Way, small_parts: None
+) -> None:
+    """However many faulty parts come first, those who can be mailed are, and the others are on record."""
+    break_for(way, "sick")
+    lay(way, "sick", people(60, "sick"))
+    lay(way, "well", people(9, "well"))
+    event = await accept(way, "sick", "well")
+    await way.expand(event)
+    await way.deliver(Lane.NORMAL)
+    rows = {row.address: row.status for row in await way.rows(event)}
+
+    assert {rows[address] for address in people(9, "well")} == {Status.SENT}
+    assert Status.SENT not in {rows[address] for address in people(60, "sick")}
+    assert len(rows) == 69
+
+
 async def test_of_what_cannot_be_rendered_nothing_is_released(way: Way, small_parts: None) -> None:
     """If the first parts are all faulty the event waits, with the reason, and has not one delivery."""
     break_for(way, "sick")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,9 +16,12 @@ from sqlalchemy.exc import IntegrityError
 from dispatcher.domain.delivery import Lane, NewVariant, Reason, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import NotFound
-from dispatcher.ledger import Expansion, Filter, Heartbeat, Ledger, Recorded
+from dispatcher.ledger import Expansion, Filter, Ledger, Recorded
 from dispatcher.ledger.expansions import Expanding
 from dispatcher.ledger.schema import deliveries
+
+#: Workers that are known to have gone away.
+GONE = [f"gone-{number}" for number in range(8)]
 
 
 def portions(made: Expansion, size: int) -> list[Expansion]:
@@ -356,7 +360,7 @@ async def test_an_event_that_ends_its_workers_fails(ledger: Ledger, clock: Clock
     event = await added(ledger)
     begun = []
     for number in range(4):
-        begun.append(await ledger.expansions.begin(event, LEASE, f"gone-{number}"))
+        begun.append(await ledger.expansions.begin(event, LEASE, f"gone-{number}", GONE))
         if begun[-1]:
             await half_stored(ledger, event)
         clock.advance(minutes=1)
@@ -369,40 +373,73 @@ async def test_an_event_that_ends_its_workers_fails(ledger: Ledger, clock: Clock
     assert kept.counts == {Status.QUEUED: 20}
     assert await ledger.events.unexpanded(5) == []
     assert await ledger.events.retry(event)
-    assert [await begin_and_lapse(ledger, clock, event) for _ in range(4)] == [True, True, True, False]
+    assert await lapses(ledger, clock, event, GONE[:4]) == [True, True, True, False]
 
 
-async def begin_and_lapse(ledger: Ledger, clock: Clock, event: str) -> bool:
-    begun = await ledger.expansions.begin(event, LEASE, f"gone-{clock.now}")
-    clock.advance(minutes=1)
+async def lapses(ledger: Ledger, clock: Clock, event: str, names: Sequence[str]) -> list[bool]:
+    """Those begin an event, one after the other, and none ends it; whether it was theirs."""
+    begun = []
+    for name in names:
+        begun.append(await ledger.expansions.begin(event, LEASE, name, GONE))
+        clock.advance(minutes=1)
     return begun
 
 
-async def test_an_outage_of_the_ledger_is_held_against_no_event(ledger: Ledger, clock: Clock) -> None:
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "b", "c", "d", "e", "f", "g", "h"],
+        ["a", "b"] * 6,
+        ["gone-0", "gone-1", "a", "gone-2", "gone-3", "b"],
+        ["gone-0", "gone-1"] * 6,
+    ],
+)
+async def test_an_outage_of_the_ledger_is_held_against_no_event(
+    ledger: Ledger, clock: Clock, names: list[str]
+) -> None:
     """Workers that live, and whose end of it the ledger did not take, may begin it as often as they like."""
     event = await added(ledger)
-    begun = []
-    for number in range(12):
-        for name in ("a", "b"):
-            await ledger.workers.heartbeat(Heartbeat(name, "host", 1, "1", clock.now, clock.now))
-        begun.append(await ledger.expansions.begin(event, LEASE, "ab"[number % 2]))
-        clock.advance(minutes=1)
 
-    assert begun == [True] * 12
+    assert all(await lapses(ledger, clock, event, names))
+
+
+async def test_an_event_that_comes_on_does_not_fail(ledger: Ledger, clock: Clock) -> None:
+    """Workers go away for many reasons: as long as each leaves more than it found, none counts."""
+    event = await added(ledger)
+    begun = []
+    for number in range(3):
+        begun.append(await ledger.expansions.begin(event, LEASE, GONE[number], GONE))
+        await half_stored(ledger, event, parts=number + 1)
+        clock.advance(minutes=1)
+    after = await lapses(ledger, clock, event, GONE[3:6])
+
+    assert begun == [True] * 3
+    assert after == [True, True, False]  # counted from the last of the three on
+
+
+async def test_who_is_missed_late_is_counted_late(ledger: Ledger, clock: Clock) -> None:
+    """Those who went away are counted once that is known, however long it takes to be sure."""
+    event = await added(ledger)
+    names = ["a", "b", "c", "d"]
+    begun = await lapses(ledger, clock, event, names)
+
+    assert begun == [True] * 4
+    assert not await ledger.expansions.begin(event, LEASE, "e", names)
+    assert (await ledger.events.get(event)).status is EventStatus.FAILED
 
 
 @pytest.mark.parametrize("end", ["postpone", "let_go", "fail"])
 async def test_each_end_of_an_expansion_clears_the_event(ledger: Ledger, clock: Clock, end: str) -> None:
     """Only workers in a row count: after any end the event may be begun anew."""
     event = await added(ledger)
-    first = [await begin_and_lapse(ledger, clock, event) for _ in range(3)]
+    first = await lapses(ledger, clock, event, GONE[:3])
     if end == "let_go":
         await ledger.expansions.let_go(event)
     else:
         await getattr(ledger.expansions, end)(event, "the template is broken")
     if end == "fail":
         await ledger.events.retry(event)
-    second = [await begin_and_lapse(ledger, clock, event) for _ in range(4)]
+    second = await lapses(ledger, clock, event, GONE[3:7])
 
     assert first == [True, True, True]
     assert second == [True, True, True, False]

@@ -14,7 +14,7 @@ from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.expand import LEASE
 from dispatcher.flow.explain import explain, tell
 from dispatcher.flow.sweep import Sweep, Sweeper, Watches
-from dispatcher.ledger import Filter
+from dispatcher.ledger import Filter, Heartbeat
 from dispatcher.queue.bell import Bell
 from dispatcher.queue.embedded import EmbeddedValkey
 from dispatcher.queue.lanes import EVERY
@@ -138,9 +138,11 @@ async def test_a_delivery_that_ends_its_workers_is_set_aside_and_the_others_go(w
 async def test_an_event_that_ends_its_workers_fails_and_says_so(way: Way) -> None:
     """Three workers that began to expand it and were never heard of again are enough."""
     event = await way.accept("planned-maintenance")
-    for number in range(3):
-        assert await way.ledger.expansions.begin(event, LEASE, f"gone-{number}")
+    names = [f"gone-{number}" for number in range(3)]
+    for name in names:
+        assert await way.ledger.expansions.begin(event, LEASE, name)
         way.clock.now += LEASE
+    way.expand.gone = lambda: names
     await way.expand(EVERY)
     failed = await way.ledger.events.get(event)
     retried = await way.ledger.events.retry(event)
@@ -150,6 +152,29 @@ async def test_an_event_that_ends_its_workers_fails_and_says_so(way: Way) -> Non
     assert "3 workers in a row" in failed.reason
     assert retried
     assert (await way.ledger.events.get(event)).status is EventStatus.EXPANDED
+
+
+async def test_who_went_away_is_told_by_a_watch_of_our_own(way: Way) -> None:
+    """A clock that jumps, or a ledger that was away, makes nobody gone; a report that never changes does."""
+
+    async def report(*names: str) -> None:
+        for name in names:
+            now = way.clock()
+            await way.ledger.workers.heartbeat(Heartbeat(name, "host", 1, "1", now, now))
+
+    await report("alive", "dies")
+    await way.swept()
+    way.clock.advance(hours=1)
+    way.monotonic.now += 3600  # nobody swept, so nobody looked
+    await way.swept()
+    at_first = way.sweep.gone
+    for _ in range(4):
+        await report("alive")
+        await way.sweeps(5)
+    assert (set(at_first), set(way.sweep.gone)) == (set(), {"dies"})
+    await report("dies")
+    await way.swept()
+    assert way.sweep.gone == frozenset()
 
 
 async def test_mail_goes_on_without_redis(way: Way) -> None:

@@ -112,6 +112,21 @@ async def test_a_lane_has_a_rate_and_a_time_left(ledger: Ledger, bell: Bell, clo
     assert paces == {"urgent": (0, None), "normal": (3, 11), "bulk": (900, None)}
 
 
+async def test_a_full_lane_that_moves_is_no_problem(ledger: Ledger, bell: Bell, clock: Clock) -> None:
+    """What waits for long needs attention only where no mail leaves."""
+    await expanded(ledger, people(31))
+    clock.advance(minutes=5)
+    await alive(ledger, clock, CLOSED | {"rates": {"normal": 2.5}})
+    moves = await look(ledger, bell)
+    await alive(ledger, clock, CLOSED | {"rates": {"normal": 0.0, "bulk": 2.5}})
+    stands = await look(ledger, bell)
+
+    assert list(moves.problems) == []
+    assert list(stands.problems) == [
+        "31 deliveries are due, the oldest since 12:00Z, and no worker gets to them."
+    ]
+
+
 async def test_a_server_that_takes_nothing_is_named(ledger: Ledger, bell: Bell, clock: Clock) -> None:
     """An open circuit is told with address, time and cause; what waits behind it is not told twice."""
     await expanded(ledger, people(3))

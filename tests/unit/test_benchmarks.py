@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from benchmarks.harness import publish, results, roots
+from benchmarks.__main__ import options_of
+from benchmarks.bench import Bench, Options
+from benchmarks.harness import publish, results, roots, system
 from benchmarks.harness.clock import percentile
 from benchmarks.harness.figures import Goal, Row, Section
 from benchmarks.harness.sink import Book, Counts
+from benchmarks.measure import growth, runs
+from benchmarks.measure.lists import lists
 from dispatcher.files.source import MAX_BYTES
 
 ROWS = [
@@ -118,3 +124,91 @@ def test_a_sink_counts_across_processes(tmp_path: Path) -> None:
 
     assert Counts(tmp_path / "counts").read() == (2, 150, 1, 2)
     assert times.getvalue().split()[1:] == ["p1@town-0.example"]
+
+
+def test_sizes_are_read_as_the_table_writes_them() -> None:
+    """Commas may stand in a number, and only what is optional may be left out by 0."""
+    options = options_of(["--recipients", "20,000", "--postgres", "0", "--only", "idle", "--only", "lists"])
+
+    assert options == Options(recipients=20_000, postgres=0, only=("idle", "lists"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--recipients", "0"], "'0' is no number from 1 on"),
+        (["--idle", "-3"], "'-3' is no number from 1 on"),
+        (["--files", "many"], "'many' is no number from 1 on"),
+        (["--postgres", "-1"], "'-1' is no number from 0 on"),
+        (["--only", "idel"], "invalid choice: 'idel'"),
+        (["--publish", "--files", "3"], "--publish stands alone"),
+    ],
+)
+def test_sizes_that_measure_nothing_are_refused(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything runs, with the option, what was given and what may be."""
+    with pytest.raises(SystemExit, match="2"):
+        options_of(arguments)
+
+    assert words in capsys.readouterr().err
+
+
+def test_without_a_whole_run_there_is_nothing_to_publish(tmp_path: Path) -> None:
+    """The way out is named, rather than a file that is missing."""
+    with pytest.raises(SystemExit, match="comes from `make bench` without --only"):
+        publish.publish(tmp_path / "results.json", tmp_path / "part.json", tmp_path / "results.svg")
+
+
+def test_one_recipient_file_is_enough_to_measure(tmp_path: Path) -> None:
+    """The smallest size works as the others do."""
+    section = lists(Bench(Options(files=1), tmp_path))
+
+    assert [row.figure > 0 for row in section.rows] == [True, True, True]
+
+
+def test_the_cost_is_told_for_as_many_as_were_sent_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers come in towns of 1,000: a row names whole towns, not what the option said."""
+    asked: list[int] = []
+
+    def measured(_: Bench, size: int) -> tuple[float, float]:
+        asked.append(size)
+        return 100.0, 10.0
+
+    monkeypatch.setattr(growth, "_cost", measured)
+
+    section = growth.cost(Bench(Options(recipients=25_500), tmp_path))
+
+    assert asked == [1_000, 10_000, 25_000]
+    assert "25,000 recipients" in section.rows[2].what
+
+
+def test_memory_is_not_compared_with_itself(tmp_path: Path) -> None:
+    """Without a larger size there is a figure and a goal, but no ratio."""
+    bench = Bench(Options(recipients=500), tmp_path)
+    bench.runs[runs.Plan(10_000)] = runs.Run(10_000, 1.0, 0.1, 1.0, {"serve": 120.0}, 1, "smtp-sink")
+
+    [row] = growth.memory(bench).rows
+
+    assert (row.ratio, row.against, row.met) == (None, "", True)
+
+
+def test_the_cpu_of_what_a_process_started_counts(tmp_path: Path) -> None:
+    """As the Valkey of a worker does."""
+    work = "sum(range(10**7)); print(flush=True); import time; time.sleep(60)"
+    code = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {work!r}], stdin=subprocess.DEVNULL)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        running = system.System(tmp_path, {"worker 1": process})
+        whole, children = running.cpu(), system._children(process.pid)
+        alone = system._cpu(process.pid)
+        for pid in [*children, process.pid]:
+            subprocess.run(["kill", str(pid)], check=True)
+
+    assert children
+    assert whole > alone + 0.05

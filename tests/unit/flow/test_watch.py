@@ -13,8 +13,8 @@ A_RENEWED = Lease("a", NOON + timedelta(seconds=10))
 B = Lease("b", NOON - timedelta(days=300))
 
 
-def watch(seconds: int = 30) -> LeaseWatch:
-    return LeaseWatch(timedelta(seconds=seconds))
+def watch(seconds: int = 30) -> LeaseWatch[Lease]:
+    return LeaseWatch[Lease](timedelta(seconds=seconds))
 
 
 def test_a_lease_that_nobody_renews_runs_out() -> None:
@@ -66,7 +66,7 @@ def test_a_slow_ledger_keeps_nobody_alive_for_ever() -> None:
 @pytest.mark.parametrize("outage", [0.5, 3.0, 60.0, 7200.0])
 def test_a_living_worker_outlives_every_outage(lease: float, outage: float) -> None:
     """It renewed a third of a lease ago at worst, and does so a second after the ledger is back."""
-    looking = LeaseWatch(timedelta(seconds=lease))
+    looking = LeaseWatch[Lease](timedelta(seconds=lease))
     now, told = 0.0, list[object]()
     while now < lease / 3:
         told += looking.lapsed([A], now)

@@ -328,6 +328,15 @@ def test_no_text_adds_a_line(evil: str) -> None:
     assert faults(text) == []
 
 
+@pytest.mark.parametrize("address", ["a@b.example\r\nX-EVIL:1", "a@b.example\nx", "a\x00@b.example"])
+def test_an_organizer_s_address_with_a_line_break_is_refused(address: str) -> None:
+    """The address is written as it is, so one that would begin a line of its own makes no file."""
+    organizer = Sender.model_construct(address=address, name="Fabrikam")
+
+    with pytest.raises(ValueError, match="organizer's address"):
+        invite(view(entry=replace(ENTRY, organizer=organizer)), TRANSLATIONS)
+
+
 def test_a_long_description_is_cut() -> None:
     """A calendar is no place for all of a long text."""
     text = made(view(details="long words " * 1500)).text

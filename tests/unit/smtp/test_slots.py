@@ -127,6 +127,17 @@ async def test_narrowed_slots_let_fewer_in_and_keep_the_reserve() -> None:
     await crowd.empty()
 
 
+async def test_of_few_slots_half_at_most_are_kept() -> None:
+    """A server that bears three sessions gets two messages at a time and an urgent one, not one and two."""
+    crowd = Crowd(Slots(8, 2))
+    crowd.slots.resize(3)
+    await crowd.come(*"abc")
+    await crowd.come("u", "v", urgent=True)
+
+    assert crowd.inside == ["a", "b", "u"]
+    await crowd.empty()
+
+
 async def test_slots_narrowed_to_nothing_still_let_one_in() -> None:
     """Somebody must be able to find out that things are better."""
     crowd = Crowd(Slots(10, 2))
