@@ -97,9 +97,7 @@ async def way(ledger: Ledger, clock: Clock, tmp_path: Path) -> AsyncIterator[Way
 
 
 @pytest.fixture(autouse=True)
-def _words_of_outages() -> Iterator[None]:
-    """Commands that run in this process silence them for as long as it lives."""
-    logger = logging.getLogger("dispatcher.queue.outage")
-    level = logger.level
-    yield
-    logger.setLevel(level)
+def _words_of_the_log() -> None:
+    """Commands in this process silence some for as long as it lives, also those of a module's fixture."""
+    for name in ("dispatcher.queue.outage", "dispatcher.files", "dispatcher.mail"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
