@@ -31,6 +31,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, cast
 
+from slow import PATIENT
+
 from dispatcher.settings import RelayAddress, Secret, Tls
 
 Action = Literal["reply", "hang", "cut"]
@@ -241,6 +243,12 @@ class SmtpServer:
         if self._server is not None:
             self._server.close()
             self._server = None
+
+    async def until_open(self, count: int) -> None:
+        """Wait until it has noticed that all but so many sessions are gone."""
+        async with asyncio.timeout(5 * PATIENT):
+            while self.open > count:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def cut_all(self) -> None:
         """Hang up on everybody."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -57,6 +58,11 @@ def warn(text: str) -> None:
 def fail(text: str) -> None:
     """An error for a person."""
     _console(stderr=True).print(Text(text, style="red"))
+
+
+def mute_outages() -> None:
+    """Let the log say nothing of a Redis that is away; what its user should know of it, the command says."""
+    logging.getLogger("dispatcher.queue.outage").setLevel(logging.ERROR)
 
 
 def show(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
@@ -202,7 +201,7 @@ class _Asked:
 def _turn(ctx: typer.Context, asked: _Asked, wish: Wish) -> None:
     """Have the plan take a turn, and show what came of it."""
     settings = settings_of(ctx)
-    logging.getLogger("dispatcher.queue.outage").setLevel(logging.ERROR)
+    output.mute_outages()
 
     async def run() -> None:
         see_ledger(settings)

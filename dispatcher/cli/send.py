@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from typing import Annotated
 
@@ -53,8 +52,7 @@ def send(
 ) -> None:
     """Send an event: commit it, wake a worker, and print its id."""
     settings = settings_of(ctx)
-    # `_tell` says it once, in words for whoever typed this.
-    logging.getLogger("dispatcher.queue.outage").setLevel(logging.ERROR)
+    output.mute_outages()
 
     async def run() -> int:
         async with open_app(settings) as app:

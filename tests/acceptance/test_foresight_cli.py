@@ -496,9 +496,7 @@ class TestThreads:
 class TestDiff:
     def test_sees_how_long_before_the_date_the_last_step_is_told(self, desk: Desk) -> None:
         """A cadence's `ahead` moves the step of the day itself, and no other."""
-        _git(desk.root, "init", "-q")
-        _git(desk.root, "add", "-A")
-        _git(desk.root, "commit", "-qm", "one")
+        _commit(desk.root)
         file = desk.root / "catalogue.yaml"
         text = file.read_text(encoding="utf-8")
         head, cadence = text.split("  major-update:\n", 1)
@@ -515,9 +513,7 @@ class TestDiff:
 
     def test_says_who_gains_and_who_loses_which_mail(self, desk: Desk) -> None:
         """By address, with the lines that say so; an end that is to come counts from its day on."""
-        _git(desk.root, "init", "-q")
-        _git(desk.root, "add", "-A")
-        _git(desk.root, "commit", "-qm", "one")
+        _commit(desk.root)
         file = next((desk.root / "recipients").glob("contoso-prod.yaml"))
         text = file.read_text(encoding="utf-8")
         text = text.replace(
@@ -543,9 +539,7 @@ class TestDiff:
 
     def test_names_who_gains_and_loses_by_a_step(self, shipped: Desk) -> None:
         """A step has roles and channels of its own; whoever loses its mail is named, and the step with it."""
-        _git(shipped.root, "init", "-q")
-        _git(shipped.root, "add", "-A")
-        _git(shipped.root, "commit", "-qm", "one")
+        _commit(shipped.root)
         file = shipped.root / "catalogue.yaml"
         text = file.read_text(encoding="utf-8")
         text = text.replace(
@@ -588,6 +582,13 @@ class TestDiff:
             code, _, said = desk.run("diff", "--", ref)
             assert code == 2
             assert f"git knows no commit '{ref}'" in said
+
+
+def _commit(root: Path) -> None:
+    """Put all of a root under git."""
+    _git(root, "init", "-q")
+    _git(root, "add", "-A")
+    _git(root, "commit", "-qm", "one")
 
 
 def _git(root: Path, *arguments: str) -> None:

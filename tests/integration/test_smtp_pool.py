@@ -31,9 +31,7 @@ def mails(count: int) -> list[Envelope]:
 
 async def settled(server: SmtpServer, *, sessions: int) -> None:
     """Wait until only so many sessions are open, and both sides know of it."""
-    async with asyncio.timeout(5 * PATIENT):
-        while server.open != sessions:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await server.until_open(sessions)
     for _ in range(3):  # the end of a session is there to be read, which takes the loop's next round
         await asyncio.sleep(0.01)
 

@@ -29,13 +29,6 @@ def short(outcome: Outcome) -> tuple[Status, str]:
     return outcome.status, outcome.reason
 
 
-async def until_open(server: SmtpServer, count: int) -> None:
-    """Wait until the server has noticed that all but so many sessions are gone."""
-    async with asyncio.timeout(5 * PATIENT):
-        while server.open > count:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[SmtpServer]:
     async with SmtpServer() as server:
@@ -268,7 +261,7 @@ async def test_a_cancelled_connection_leaves_nothing_open(server: SmtpServer, re
     await asyncio.wait({task}, timeout=2 * PATIENT)
     was_cancelled = task.cancelled()  # and not swallowed until the time limit for connecting
     outcome = await relay.send(mail())
-    await until_open(server, 1)
+    await server.until_open(1)
 
     assert was_cancelled
     assert outcome.status is Status.SENT
@@ -326,7 +319,7 @@ async def test_a_message_given_up_half_way_is_not_finished_behind_our_back(
     outcome = await relay.send(mail(message=large))
     following = await relay.send(mail("bob@example.com"))
     stuck.released.set()
-    await until_open(server, 1)
+    await server.until_open(1)
 
     assert short(outcome) == LOST
     assert following.status is Status.SENT
@@ -375,7 +368,7 @@ async def test_a_greeting_that_fails_defers(
     server.script(verb, action=action, reply=reply)
     relay = Relay(server.address(), timeouts=Timeouts(connect=0.2 if action == "hang" else 20))
     outcome = await relay.send(mail())
-    await until_open(server, 0)
+    await server.until_open(0)
     await relay.close()
 
     assert short(outcome) == DEFERRED
