@@ -25,7 +25,7 @@ from dispatcher.smtp.pool import Pool
 from dispatcher.smtp.session import Session, SessionStaleError, masked, new_context, open_session, tls_mode
 from dispatcher.smtp.slots import Slots
 from dispatcher.smtp.transaction import Timeouts
-from dispatcher.smtp.width import Width
+from dispatcher.smtp.width import SILENT_SECONDS, Width
 
 __all__ = ["Envelope", "Relay", "Timeouts"]
 
@@ -71,6 +71,7 @@ class Relay:
         self._clock = clock
         self._hostname: str | None = None
         self._pool = Pool(clock)
+        self._watch: asyncio.TimerHandle | None = None
         self._first = asyncio.Lock()
         self._circuit = Circuit()
         self._down = replies.unreachable("")  # what opened the circuit last
@@ -120,6 +121,8 @@ class Relay:
     async def _in_a_slot(
         self, envelope: Envelope, wanted: Callable[[], bool], *, urgent: bool
     ) -> Outcome | None:
+        if self._slots.full and self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(SILENT_SECONDS / 2, self._look_for_silence)
         await self._slots.take(urgent=urgent)
         try:
             if not wanted():
@@ -170,7 +173,18 @@ class Relay:
         Takes no longer than `Timeouts.quit`. Every later `send` is deferred.
         """
         self._closed = True
+        if self._watch is not None:
+            self._watch.cancel()
         await self._pool.close()
+
+    def _look_for_silence(self) -> None:
+        """While mail waits and the server answers nothing, give it more: another session may be luckier."""
+        self._watch = None
+        if self._closed or not self._slots.full:
+            return
+        if len(self._pool) and self._width.waited(self._clock()):
+            self._slots.resize(self._width.room)
+        self._watch = asyncio.get_running_loop().call_later(SILENT_SECONDS / 2, self._look_for_silence)
 
     async def _send(self, envelope: Envelope, wanted: Callable[[], bool], *, urgent: bool) -> Outcome | None:
         session = self._pool.kept()

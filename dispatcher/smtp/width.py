@@ -14,6 +14,8 @@ HOLD_SECONDS = 30.0
 QUICK_SECONDS = 0.25
 #: Answers that take so many times the quickest tell that more sessions only wait for each other.
 SLOWER = 2.0
+#: A server that says nothing for so long while mail waits is given one more.
+SILENT_SECONDS = 1.0
 #: Each answer weighs an eighth in what answers take, as in TCP's round-trip times (RFC 6298).
 _WEIGHT = 1 / 8
 #: The quickest is forgotten at this rate an answer, for servers change.
@@ -41,6 +43,7 @@ class Width:
         self._careful = False
         self._doubt = False
         self._held_until = float("-inf")
+        self._silent_since: float | None = None
         self._usual: float | None = None
         self._quickest = float("inf")
 
@@ -56,6 +59,7 @@ class Width:
             Whether it is given more.
         """
         self._doubt = False
+        self._silent_since = None
         self._usual = seconds if self._usual is None else self._usual + _WEIGHT * (seconds - self._usual)
         self._quickest = min(self._quickest * _FORGET, self._usual)
         if not full or self.room >= self._most or now < self._held_until:
@@ -67,6 +71,25 @@ class Width:
         if self._credit < 1:
             return False
         self._credit = 0.0
+        self.room += 1
+        return True
+
+    def waited(self, now: float) -> bool:
+        """Mail waits for a session, and the server may have said nothing for a while.
+
+        A few messages that hang would otherwise hold up all others, for minutes (RFC 5321 section 4.5.3.2).
+
+        Args:
+            now: The moment.
+
+        Returns:
+            Whether it is given more.
+        """
+        if self._silent_since is None:
+            self._silent_since = now
+        if self.room >= self._most or now < max(self._held_until, self._silent_since + SILENT_SECONDS):
+            return False
+        self._silent_since = now
         self.room += 1
         return True
 
@@ -88,6 +111,7 @@ class Width:
         self.room = max(1, min(self.room - 1, self.room // 2 if standing is None else standing))
         self._careful = self._doubt = True
         self._credit = 0.0
+        self._silent_since = None
         self._held_until = now + HOLD_SECONDS
         self.shrinks += 1
         return True

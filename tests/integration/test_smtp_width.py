@@ -74,6 +74,21 @@ async def test_a_server_that_has_answered_nothing_gets_a_few_messages(
     assert await at_once(server, relay) == FIRST
 
 
+async def test_messages_that_hang_hold_up_others_for_seconds_only(server: SmtpServer) -> None:
+    """With all first sessions stuck another is opened, and the next mail leaves."""
+    stuck = [server.script("RCPT", f"r{number}@example.com", action="hang") for number in range(FIRST)]
+    relay = Relay(server.address(), connections=8, reserved=0, timeouts=Timeouts())
+    sending = [asyncio.create_task(relay.send(one)) for one in mails(FIRST + 1)]
+    async with asyncio.timeout(3 * PATIENT):
+        outcome = await sending[-1]
+    for one in stuck:
+        one.released.set()
+    await asyncio.gather(*sending)
+    await relay.close()
+
+    assert outcome.status is Status.SENT
+
+
 async def test_a_server_that_answers_gets_all_that_is_allowed(server: SmtpServer, relay: Relay) -> None:
     """After two rounds of answers as many sessions stand as may."""
     await send(relay, 60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dispatcher.smtp.width import FIRST, HOLD_SECONDS, QUICK_SECONDS, Width
+from dispatcher.smtp.width import FIRST, HOLD_SECONDS, QUICK_SECONDS, SILENT_SECONDS, Width
 
 QUICK = 0.01
 SLOW = 10 * QUICK_SECONDS
@@ -95,3 +95,27 @@ def test_one_session_always_remains() -> None:
         answer(width, 1, full=False)
 
     assert width.room == 1
+
+
+def test_a_silent_server_gets_one_more_a_second_while_mail_waits() -> None:
+    """Messages that hang hold up no others for long; an answer begins the second anew."""
+    width = Width(FIRST + 3)
+    steps = [0.0, 0.5, 1.0, 1.5, 2.0]
+    rooms = [width.waited(now * SILENT_SECONDS) or width.room for now in steps]
+    answer(width, 1, now=2.5, full=False)
+    after = [width.waited(now * SILENT_SECONDS) for now in (2.6, 3.0, 3.6, 5.0)]
+
+    assert [int(room is True) for room in rooms] == [0, 0, 1, 0, 1]
+    assert after == [False, False, True, False]
+    assert width.room == FIRST + 3
+
+
+def test_a_server_that_had_too_much_gets_no_more_for_being_silent() -> None:
+    """Its half minute stands."""
+    width = Width(8)
+    width.refused(0.0, 0)
+    room = width.room
+
+    assert not any(width.waited(now) for now in range(int(HOLD_SECONDS)))
+    assert width.waited(HOLD_SECONDS)
+    assert width.room == room + 1
