@@ -24,7 +24,7 @@ from dispatcher.flow.overtime import Overtime, at_most
 from dispatcher.flow.past import Past
 from dispatcher.flow.readers import Reader
 from dispatcher.flow.reading import Reading, view_of
-from dispatcher.ledger.expansions import Expansion
+from dispatcher.ledger.expanding import Expansion
 from dispatcher.ledger.threads import Root
 from dispatcher.mail.content import Content
 from dispatcher.mail.message import list_headers, message_id, seal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
@@ -34,6 +34,8 @@ SOON = timedelta(seconds=3)
 PATIENCE = timedelta(minutes=2)
 #: Waiting events read at a time.
 _TOGETHER = 100
+#: Of these, those that are expanded side by side; about so many instances at most.
+LOT = 25
 
 _log = logging.getLogger(__name__)
 
@@ -101,13 +103,30 @@ class Expand:
     async def _all(self) -> None:
         """Expand what waits, until nothing does or nothing can be."""
         while waiting := await self._ledger.events.unexpanded(_TOGETHER):
-            if not any([await self._expand_or_tell(event) for event in waiting]):
+            done = False
+            for lot in _lots(waiting):
+                done = any(await self._expand_lot(lot)) or done
+            if not done:
                 return
+
+    async def _expand_lot(self, lot: Sequence[Event]) -> Sequence[bool]:
+        """Expand events side by side, so that what they write goes together; which were ours to do."""
+        ours = await self._begin(lot)
+        making = [asyncio.create_task(self._begun_or_tell(event)) for event in lot if event.id in ours]
+        try:
+            return await asyncio.gather(*making)
+        finally:
+            for task in making:
+                task.cancel()
+            await asyncio.gather(*making, return_exceptions=True)  # each lets go of its event
 
     async def _expand_or_tell(self, event: Event) -> bool:
         """Expand the event; what goes wrong with it is no matter for those behind it."""
+        return bool(await self._begin([event])) and await self._begun_or_tell(event)
+
+    async def _begun_or_tell(self, event: Event) -> bool:
         try:
-            return await self._expand(event)
+            return await self._begun(event)
         except (ServiceUnreachable, StoppedError):
             raise
         except Exception:  # noqa: BLE001 - one event must never stop the others
@@ -116,10 +135,17 @@ class Expand:
 
     async def _expand(self, event: Event) -> bool:
         """Expand the event unless somebody else is at it; whether it was ours to do."""
-        if event.status is not EventStatus.ACCEPTED:
-            return False
-        if not await self._ledger.expansions.begin(event.id, LEASE, self.worker, self.gone()):
-            return False
+        return bool(await self._begin([event])) and await self._begun(event)
+
+    async def _begin(self, events: Sequence[Event]) -> Collection[str]:
+        """Those of the events that are ours to expand now, by the lists as they are now."""
+        wanted = [event.id for event in events if event.status is EventStatus.ACCEPTED]
+        if not wanted:
+            return ()
+        await asyncio.to_thread(self._recipients.refresh)  # ten thousand files take a tenth of a second
+        return await self._ledger.expansions.begin_all(wanted, LEASE, self.worker, self.gone())
+
+    async def _begun(self, event: Event) -> bool:
         holding = asyncio.create_task(self._hold(event.id))
         try:
             return await self._make(event)
@@ -153,7 +179,6 @@ class Expand:
             return False
         if event.thread:
             await self._expand_earlier(event)
-        await asyncio.to_thread(self._recipients.refresh)  # ten thousand files take a tenth of a second
         if (missing := self._missing(event)) and self._clock() - event.accepted_at < PATIENCE:
             reason = f"this worker does not know {missing}; put the same recipient lists on every machine"
             await self._ledger.expansions.postpone(event.id, reason)
@@ -196,6 +221,28 @@ class Expand:
             # Ten thousand mails that are less urgent would be waited for.
             if lanes.index(earlier.lane) <= lanes.index(event.lane):
                 await self._expand_or_tell(earlier)
+
+
+def _lots(events: Iterable[Event]) -> Iterator[Sequence[Event]]:
+    """Those that may be expanded side by side, in their order: no two are about the same, and all are small.
+
+    What is said of one instance, or in one thread, is told in the order in which it was accepted.
+    """
+    lot: list[Event] = []
+    about: set[str] = set()
+    for event in events:
+        names = set(event.selection.values)
+        alone = event.thread is not None or event.selection.kind != "instances" or len(names) > LOT
+        if lot and (alone or len(lot) == LOT or len(about) > LOT or about & names):
+            yield lot
+            lot, about = [], set()
+        if alone:
+            yield [event]
+        else:
+            lot.append(event)
+            about |= names
+    if lot:
+        yield lot
 
 
 def _unknown(event: Event, spec: CommunicationType) -> str:

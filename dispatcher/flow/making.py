@@ -13,13 +13,14 @@ from dispatcher.domain.catalogue import Catalogue
 from dispatcher.domain.event import Event
 from dispatcher.domain.expiry import too_late
 from dispatcher.domain.fields import filled
+from dispatcher.domain.notice import Notice
 from dispatcher.flow.decide_links import links_of
 from dispatcher.flow.draft import Draft, Means
 from dispatcher.flow.notices import NoticeBook
 from dispatcher.flow.parts import Parts
 from dispatcher.flow.past import PastBook
 from dispatcher.flow.readers import Facts, Reader, Readers, follows
-from dispatcher.ledger.expansions import Expansion
+from dispatcher.ledger.expanding import Expansion
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.mail.renderer import Renderer
 from dispatcher.queue.bell import Bell
@@ -150,12 +151,15 @@ class Making:
         names = await self._tools.notices.shown_about(self._event, self._draft.reached)
         for start in range(0, max(len(names), 1), NOTICES):
             some = names[start : start + NOTICES]
-            notices = await asyncio.to_thread(self._tools.notices.expanded, self._event, some, self._facts)
+            notices = await self._noticed(some) if some else ()
             part = replace(last if start == 0 else Expansion(last=False), notices=notices)
             if start + NOTICES >= len(names):
                 part = self._ended(part, warnings)
             if not await self._store(part):
                 return
+
+    async def _noticed(self, names: Sequence[str]) -> Sequence[Notice]:
+        return await asyncio.to_thread(self._tools.notices.expanded, self._event, names, self._facts)
 
     def _ended(self, part: Expansion, warnings: Sequence[str]) -> Expansion:
         """The last part, with what the sender of the event should know."""

@@ -13,6 +13,8 @@ from types import FrameType
 #: Seconds of work until it is said again. Where the first time falls into a callback of the garbage
 #: collector, or the like, Python drops what is raised there, and what never ends would go on.
 _AGAIN = 0.1
+#: Between two looks where nothing is under way.
+_IDLE = 60.0
 
 
 class Overtime(Exception):  # noqa: N818
@@ -54,29 +56,72 @@ def _interrupted(seconds: float) -> Iterator[None]:
 
 def _watched(seconds: float) -> Iterator[None]:
     """By a second thread, which looks at the clock of this one."""
-    worked, ended, lock = _clock(), threading.Event(), threading.Lock()
-    worker, until = threading.get_ident(), worked() + seconds
-
-    def watch() -> None:
-        nonlocal until
-        while not ended.wait(max(0.01, until - worked())):
-            with lock:
-                if not ended.is_set() and worked() >= until:
-                    # The one way into another thread's Python; it is heard at that thread's next step.
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                        ctypes.c_ulong(worker), ctypes.py_object(Overtime)
-                    )
-                    until = worked() + _AGAIN
-
-    watcher = threading.Thread(target=watch, name="overtime", daemon=True)
-    watcher.start()
+    work = _Work(_clock(), seconds)
+    _watch.add(work)
     try:
         yield
     finally:
-        while not ended.is_set():  # what is said at the last moment may strike right here
-            with suppress(Overtime), lock:
-                ended.set()
-        watcher.join()
+        while not work.ended:  # what is said at the last moment may strike right here
+            with suppress(Overtime), work.lock:
+                work.ended = True
+        _watch.remove(work)
+
+
+class _Work:
+    """What one thread is at, and may be at for so many seconds."""
+
+    def __init__(self, worked: Callable[[], float], seconds: float) -> None:
+        self.lock = threading.Lock()
+        self.ended = False
+        self._worked = worked
+        self._thread = threading.get_ident()
+        self._until = worked() + seconds
+
+    def look(self) -> float:
+        """Say so if it is over; how long it cannot be over for."""
+        with self.lock:
+            left = self._until - self._worked()
+            if not self.ended and left <= 0:
+                # The one way into another thread's Python; it is heard at that thread's next step.
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(self._thread), ctypes.py_object(Overtime)
+                )
+                left = _AGAIN
+                self._until = self._worked() + left
+        return left
+
+
+class _Watch:
+    """One thread that looks at all that is under way; a thread for each would cost as much as a mail."""
+
+    def __init__(self) -> None:
+        self._works: set[_Work] = set()
+        self._changed = threading.Condition()
+        self._next = float("inf")  # when it looks again
+        self._thread: threading.Thread | None = None
+
+    def add(self, work: _Work) -> None:
+        with self._changed:
+            self._works.add(work)
+            if self._thread is None or not self._thread.is_alive():  # also after a fork
+                self._thread = threading.Thread(target=self._run, name="overtime", daemon=True)
+                self._thread.start()
+            if time.monotonic() + work.look() < self._next:
+                self._changed.notify()
+
+    def remove(self, work: _Work) -> None:
+        with self._changed:
+            self._works.discard(work)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                pause = max(0.01, min((work.look() for work in self._works), default=_IDLE))
+                self._next = time.monotonic() + pause
+                self._changed.wait(pause)
+
+
+_watch = _Watch()
 
 
 def _clock() -> Callable[[], float]:

@@ -9,7 +9,7 @@ from itertools import islice
 
 from dispatcher.flow.draft import Draft
 from dispatcher.flow.readers import Reader
-from dispatcher.ledger.expansions import Expansion
+from dispatcher.ledger.expanding import Expansion
 
 #: Readers of the first part: what a worker claims at a time, so that the first mail leaves as soon as can be.
 FIRST = 250

@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from dispatcher.domain.delivery import Lane
-from dispatcher.domain.event import Event
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.expand import LEASE
 from dispatcher.flow.hold import LetGo
 from dispatcher.flow.unrung import Unrung
 from dispatcher.flow.watch import LeaseWatch
+from dispatcher.ledger.events import Waiting
 from dispatcher.ledger.leases import Lease
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.workers import ALIVE_WITHIN
@@ -108,7 +108,7 @@ class Sweep:
         await self._miss()
         await self._mind_the_clock(now)
         await self._let_go()
-        waiting = await self._ledger.events.unexpanded(BATCH)
+        waiting = await self._ledger.events.waiting(BATCH)
         # One that seems to come from the future came before the clock was set back.
         late = [event for event in waiting if not now - PATIENCE < event.accepted_at <= now]
         for lane in {event.lane for event in late}:
@@ -121,7 +121,7 @@ class Sweep:
     async def _heard(self, ring: Callable[[], Awaitable[bool]]) -> bool:
         return not self._sweeper.deaf() and await ring()
 
-    def _expand_unrung(self, waiting: Sequence[Event]) -> None:
+    def _expand_unrung(self, waiting: Sequence[Waiting]) -> None:
         """Expand what waits, one after the other; urgent events do not queue behind a hundred others."""
         urgent = [event.id for event in waiting if event.lane is Lane.URGENT]
         for event in urgent[:ASIDE]:

@@ -7,7 +7,8 @@ from dispatcher.ledger.backlog import Backlog, Backlogs, Due
 from dispatcher.ledger.claims import Claims, VariantContent
 from dispatcher.ledger.deliveries import Deliveries, Filter
 from dispatcher.ledger.events import Added, Events
-from dispatcher.ledger.expansions import Expansion, Expansions
+from dispatcher.ledger.expanding import Expansion
+from dispatcher.ledger.expansions import Expansions
 from dispatcher.ledger.leases import Lease, Leases, Recovered
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.outcomes import Recorded

@@ -23,7 +23,8 @@ from dispatcher.ledger.schema import events
 
 CANCELLED_EARLY = "it was cancelled before anybody was mailed"
 # Not a parameter: only then does SQLite see that the partial index will do.
-_ACCEPTED = select(events).where(events.c.status == literal_column(f"'{EventStatus.ACCEPTED}'"))
+_IS_ACCEPTED = events.c.status == literal_column(f"'{EventStatus.ACCEPTED}'")
+_ACCEPTED = select(events).where(_IS_ACCEPTED)
 _FAILED = events.c.status == literal_column(f"'{EventStatus.FAILED}'")
 _URGENCY = case({lane.value: rank for rank, lane in enumerate(Lane)}, value=events.c.lane)
 
@@ -39,6 +40,15 @@ class Added:
 
     id: str
     duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event that nobody expands."""
+
+    id: str
+    lane: Lane
+    accepted_at: datetime
 
 
 class Events:
@@ -127,6 +137,15 @@ class Events:
         free = events.c.expanding_until.is_(None) | (events.c.expanding_until <= self._database.now())
         return await self._load(_ACCEPTED.where(free).order_by(_URGENCY, events.c.id).limit(limit))
 
+    async def waiting(self, limit: int) -> Sequence[Waiting]:
+        """What `unexpanded` gives, without what the events say."""
+        of_event = events.c
+        free = of_event.expanding_until.is_(None) | (of_event.expanding_until <= self._database.now())
+        query = select(of_event.id, of_event.lane, of_event.accepted_at).where(_IS_ACCEPTED, free)
+        async with self._database.read() as connection:
+            rows = await connection.execute(query.order_by(_URGENCY, of_event.id).limit(limit))
+            return [Waiting(row.id, Lane(row.lane), row.accepted_at) for row in rows]
+
     async def unexpanded_in(self, thread: str, types: Sequence[str]) -> Sequence[Event]:
         """A thread's events of these effective types that are not expanded yet, oldest first."""
         wanted = (events.c.thread == storable(thread), events.c.effective_type.in_(types))
@@ -153,7 +172,7 @@ class Events:
         async with self._database.write() as transaction:
             if not (await transaction.execute(lock)).all():
                 raise NotFound(f"There is no event {id!r}.")
-            await clear_staged(transaction, id)
+            await clear_staged(transaction, [id])
             await transaction.execute(statement)
 
     async def cancelled(self, ids: Collection[str]) -> AbstractSet[str]:

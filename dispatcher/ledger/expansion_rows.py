@@ -7,7 +7,7 @@ part goes with the statement: so all else can be made ready in a thread, before 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,6 +42,10 @@ _OWN = {
     "variant": "text",
 }
 _PLAIN = tuple(_OWN)[:-1]
+#: And what all of an event's have in common.
+_ALL = _OWN | {"event": "text", "type": "text", "lane": "text", "policy": "text", "now": "bigint"}
+#: Where those that are wanted more than once stand in a row.
+_EVENT, _NOW = (f"?{1 + list(_ALL).index(name)}" for name in ("event", "now"))
 _COLUMNS = (
     *_PLAIN,
     *("variant", "event", "type", "lane", "status", "reason", "tries", "fence", "uncertain"),
@@ -56,25 +60,25 @@ _KNOWN = "ON CONFLICT (event, key) DO NOTHING"
 #: A driver's own statements: SQLAlchemy's take several times as long for as many rows. One row, many times;
 #: a row that is itself selected from somewhere takes SQLite twice as long.
 _SQLITE_DELIVERY = (
-    f"{_INTO} VALUES ({', '.join('?' * len(_PLAIN))}, (SELECT id FROM variants WHERE key = ? AND event = ?),"
-    f" ?, ?, ?, {_BEGUN}, 0, ?, ?, ?, ?) {_THERE}"
+    f"{_INTO} VALUES ({', '.join('?' * len(_PLAIN))}, "
+    f"(SELECT id FROM variants WHERE key = ? AND event = {_EVENT}), {_EVENT}, ?, ?,"
+    f" {_BEGUN}, 0, ?, {_NOW}, {_NOW}, {_NOW}) {_THERE}"
 )
 _SQLITE_VARIANT = f"INSERT INTO variants ({', '.join(_VARIANT)}) VALUES (?, ?, ?, ?, ?) {_KNOWN}"
 #: The same as one statement, a column at a time.
 _POSTGRESQL_DELIVERY = text(
     f"{_INTO} SELECT {', '.join(f'u.{name}' for name in _PLAIN)},"
-    " (SELECT v.id FROM variants AS v WHERE v.key = u.variant AND v.event = s.event),"
-    f" s.event, s.type, s.lane, {_BEGUN}, false, s.policy, s.now, s.now, s.now"
-    f" FROM unnest({', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in _OWN.items())})"
-    f" AS u({', '.join(_OWN)}), (SELECT CAST(:of_event AS text) AS event, CAST(:of_type AS text) AS type,"
-    " CAST(:in_lane AS text) AS lane, CAST(:policy AS text) AS policy, CAST(:now AS bigint) AS now) AS s"
-    f" ORDER BY u.id {_THERE}"
+    " (SELECT v.id FROM variants AS v WHERE v.key = u.variant AND v.event = u.event),"
+    f" u.event, u.type, u.lane, {_BEGUN}, false, u.policy, u.now, u.now, u.now"
+    f" FROM unnest({', '.join(f'CAST(:{name} AS {kind}[])' for name, kind in _ALL.items())})"
+    f" AS u({', '.join(_ALL)}) ORDER BY u.id {_THERE}"
 )
 _POSTGRESQL_VARIANT = text(
     f"INSERT INTO variants ({', '.join(_VARIANT)})"
-    " SELECT CAST(:event AS text), u.key, u.subject, u.template, u.content"
-    " FROM unnest(CAST(:key AS text[]), CAST(:subject AS text[]), CAST(:template AS text[]),"
-    f" CAST(:content AS bytea[])) AS u(key, subject, template, content) {_KNOWN}"
+    " SELECT u.event, u.key, u.subject, u.template, u.content"
+    " FROM unnest(CAST(:event AS text[]), CAST(:key AS text[]), CAST(:subject AS text[]),"
+    " CAST(:template AS text[]), CAST(:content AS bytea[])) AS u(event, key, subject, template, content)"
+    f" {_KNOWN}"
 )
 
 
@@ -143,35 +147,31 @@ def moment(value: datetime) -> int:
     return (value - _EPOCH) // _MICROSECOND
 
 
-async def write(transaction: AsyncConnection, event: Any, rows: Rows) -> int:
-    """Keep a part's rows; those that are there already stay as they are.
+async def write(transaction: AsyncConnection, parts: Sequence[tuple[Any, Rows]]) -> int:
+    """Keep the rows of parts; those that are there already stay as they are.
 
     Args:
         transaction: The transaction.
-        event: The event's own row: its id, effective type and lane.
-        rows: The rows.
+        parts: The rows of each with its event's own row: its id, effective type and lane.
 
     Returns:
         How many deliveries were not there.
     """
-    of_event = (event.id, event.effective_type, event.lane)
-    if transaction.dialect.name == "sqlite":
-        shared = (event.id, *of_event, rows.policy, rows.now, rows.now, rows.now)
-        if rows.variants:
-            contents = [(event.id, *row) for row in rows.variants]
-            await transaction.exec_driver_sql(_SQLITE_VARIANT, contents)
-        if rows.deliveries:
-            own = [(*row, *shared) for row in rows.deliveries]
-            return (await transaction.exec_driver_sql(_SQLITE_DELIVERY, own)).rowcount
-        return 0
-    if rows.variants:
-        contents_ = _columns(_VARIANT[1:], rows.variants) | {"event": event.id}
-        await transaction.execute(_POSTGRESQL_VARIANT, contents_)
-    if rows.deliveries:
-        names = ("of_event", "of_type", "in_lane", "policy", "now")
-        same = dict(zip(names, (*of_event, rows.policy, rows.now), strict=True))
-        columns = _columns(tuple(_OWN), rows.deliveries) | same
-        return (await transaction.execute(_POSTGRESQL_DELIVERY, columns)).rowcount
+    contents = [(event.id, *row) for event, rows in parts for row in rows.variants]
+    own = [
+        (*row, event.id, event.effective_type, event.lane, rows.policy, rows.now)
+        for event, rows in parts
+        for row in rows.deliveries
+    ]
+    sqlite = transaction.dialect.name == "sqlite"
+    if contents and sqlite:
+        await transaction.exec_driver_sql(_SQLITE_VARIANT, contents)
+    elif contents:
+        await transaction.execute(_POSTGRESQL_VARIANT, _columns(_VARIANT, contents))
+    if own and sqlite:
+        return (await transaction.exec_driver_sql(_SQLITE_DELIVERY, own)).rowcount
+    if own:
+        return (await transaction.execute(_POSTGRESQL_DELIVERY, _columns(tuple(_ALL), own))).rowcount
     return 0
 
 
@@ -179,10 +179,10 @@ def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str,
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-async def clear_staged(transaction: AsyncConnection, event: str) -> None:
+async def clear_staged(transaction: AsyncConnection, ids: Collection[str]) -> None:
     """Take away what a worker of an older version has left: rows that nobody can claim before its end."""
     staged = (deliveries.c.status == Status.QUEUED) & deliveries.c.next_try_at.is_(None)
-    await transaction.execute(delete(deliveries).where(deliveries.c.event == event, staged))
+    await transaction.execute(delete(deliveries).where(deliveries.c.event.in_(ids), staged))
 
 
 def _json(value: tuple[Any, ...]) -> str:

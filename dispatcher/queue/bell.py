@@ -65,6 +65,8 @@ class Bell:
         self._monotonic = monotonic
         self._quiet_until = float("-inf")
         self._redis: ArqRedis | None = None
+        self._ringing: dict[Lane, asyncio.Lock] = {}
+        self._coming: dict[Lane, asyncio.Task[bool]] = {}
         self.near: Callable[[Lane], object] = lambda lane: None  # noqa: ARG005 - nobody is near
 
     @property
@@ -82,12 +84,24 @@ class Bell:
     async def ring_deliver(self, lane: Lane) -> bool:
         """Have a worker deliver what is due in a lane, unless enough of them are about to.
 
+        Those who ask while the bell is being rung for that lane have it rung once more for all of them.
+
         Returns:
             True if a job waits that will begin after this call; False if Redis could not be had, and
             `trouble` says why.
         """
         self.near(lane)
-        return await self._try(lambda redis: self._ring_deliver(redis, lane))
+        if self._monotonic() < self._quiet_until:
+            return False
+        ring = self._coming.get(lane)
+        if ring is None:
+            ring = self._coming[lane] = asyncio.create_task(self._ring_next(lane))
+        return await asyncio.shield(ring)
+
+    async def _ring_next(self, lane: Lane) -> bool:
+        async with self._ringing.setdefault(lane, asyncio.Lock()):
+            del self._coming[lane]  # who asks from now on may have stored what this ring is too early for
+            return await self._try(lambda redis: self._ring_deliver(redis, lane))
 
     async def depth(self, lane: Lane) -> int:
         """How many jobs wait in a lane, those already begun left out.

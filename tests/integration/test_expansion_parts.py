@@ -12,18 +12,20 @@ from typing import Any
 import pytest
 from clock import Clock
 from sqlalchemy import func, select
+from sqlalchemy.event import listen
 from way import Way
 
 from dispatcher.domain.delivery import Claim, Lane, Status
-from dispatcher.domain.event import EventStatus
+from dispatcher.domain.event import Event, EventStatus
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.recipient_shelf import Shelf
 from dispatcher.flow import making, parts
 from dispatcher.flow.expand import LEASE, Expand
 from dispatcher.flow.repair import cancel
 from dispatcher.ledger import Filter
-from dispatcher.ledger.expansions import Expanding, Expansion
+from dispatcher.ledger.expanding import Expanding, Expansion
 from dispatcher.ledger.schema import variants
+from dispatcher.queue.lanes import EVERY
 
 
 @pytest.fixture
@@ -373,3 +375,47 @@ async def test_memory_does_not_grow_with_the_readers(
     small, large = await peak(1000), await peak(4000)
 
     assert large < 1.5 * small
+
+
+async def test_many_small_events_are_expanded_side_by_side(way: Way) -> None:
+    """Their transactions are shared, and each reader gets what is theirs."""
+    begun: list[int] = []
+    names = [f"town-{number}" for number in range(40)]
+    for name in names:
+        lay(way, name, people(2, name))
+    made = [await accept(way, name, id_=name) for name in names]
+    listen(way.ledger.database.engine.sync_engine, "commit", lambda _: begun.append(1))
+    await way.expand(EVERY)
+
+    assert len(begun) < len(names)
+    for name, event in zip(names, made, strict=True):
+        assert [(row.instance, row.address) for row in await way.rows(event)] == [
+            (name, address) for address in people(2, name)
+        ]
+
+
+async def test_what_is_said_of_one_instance_is_told_in_its_order(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events about one instance, or in a thread, are never expanded beside another."""
+    beside: list[set[str]] = []
+    under_way: set[str] = set()
+    made = Expand._make
+
+    async def noted(self: Expand, event: Event) -> bool:
+        under_way.add(event.id)
+        beside.append(set(under_way))
+        done = await made(self, event)
+        under_way.discard(event.id)
+        return done
+
+    monkeypatch.setattr(Expand, "_make", noted)
+    lay(way, "town", people(2, "town"))
+    said: list[str] = []
+    for about in (["contoso-prod"], ["northwind-prod"], ["contoso-prod"], ["contoso-prod", "northwind-prod"]):
+        said.append(await accept(way, *about, id_=str(len(said))))
+        way.clock.advance(seconds=1)
+    threaded = await accept(way, "town", id_="4", thread="CHG-4")
+    await way.expand(EVERY)
+
+    assert beside == [{said[0]}, {said[0], said[1]}, {said[2]}, {said[3]}, {threaded}]

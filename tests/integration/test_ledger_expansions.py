@@ -17,7 +17,7 @@ from dispatcher.domain.delivery import Lane, NewVariant, Reason, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import NotFound
 from dispatcher.ledger import Expansion, Filter, Ledger, Recorded
-from dispatcher.ledger.expansions import Expanding
+from dispatcher.ledger.expanding import Expanding
 from dispatcher.ledger.schema import deliveries
 
 #: Workers that are known to have gone away.
@@ -481,3 +481,49 @@ async def test_what_a_delivery_announces_may_end(ledger: Ledger, clock: Clock) -
     (delivery,) = await ledger.deliveries.list()
 
     assert delivery.expires_at == over
+
+
+async def test_parts_of_many_events_are_stored_together(ledger: Ledger) -> None:
+    """What comes at one time takes few transactions, and each event has its own, as if it came alone."""
+    begun: list[str] = []
+
+    def note(_: Any) -> None:
+        begun.append("begin")
+
+    names = [await added(ledger, f"CHG-{number}") for number in range(20)]
+    calls = [
+        ledger.expansions.store(name, expansion(people(number), mark=name))
+        for number, name in enumerate(names)
+    ]
+    sqlalchemy_event.listen(ledger.database.engine.sync_engine, "commit", note)
+    stored = await asyncio.gather(
+        *calls, ledger.expansions.store("evt_none", expansion(people(1))), return_exceptions=True
+    )
+    sqlalchemy_event.remove(ledger.database.engine.sync_engine, "commit", note)
+    kept = [await ledger.events.get(name) for name in names]
+
+    assert stored[:-1] == list(range(20))
+    assert isinstance(stored[-1], NotFound)
+    assert len(begun) < 10
+    assert [one.status for one in kept] == [EventStatus.RECORDED, *[EventStatus.EXPANDED] * 19]
+    assert [sum(one.counts.values()) for one in kept] == list(range(20))
+    assert len(await claim(ledger, 500)) == sum(range(20))
+
+
+async def test_several_are_begun_at_once(ledger: Ledger, clock: Clock) -> None:
+    """Whoever comes second has those that the first left; each that went away counts for each of them."""
+    names = [await added(ledger, f"CHG-{number}") for number in range(4)]
+    await ledger.expansions.begin(names[1], LEASE, "other")
+    first = await ledger.expansions.begin_all(names[:3], LEASE, GONE[0])
+    second = await ledger.expansions.begin_all([*names, "evt_none"], LEASE, "second")
+    crashed = []
+    for worker in GONE[1:]:
+        clock.now += LEASE
+        crashed.append(await ledger.expansions.begin_all(names, LEASE, worker, GONE))
+    failed = [(await ledger.events.get(name)).status for name in names]
+
+    assert first == {names[0], names[2]}
+    assert second == {names[3]}
+    assert crashed[0] == {*names}
+    assert failed == [EventStatus.FAILED] * 4
+    assert crashed[-1] == set()

@@ -168,6 +168,7 @@ async def plans(ledger: Ledger, call: Call) -> list[str]:
             "ix_deliveries_lease",
         ),
         (lambda ledger: ledger.events.unexpanded(5), "ix_events_accepted"),
+        (lambda ledger: ledger.events.waiting(5), "ix_events_accepted"),
         (lambda ledger: ledger.events.failed(), "ix_events_failed"),
         (lambda ledger: ledger.events.cancel("evt_1"), "sqlite_autoindex_events_1"),
         (lambda ledger: ledger.deliveries.cancel("evt_1"), "ix_deliveries_event"),

@@ -162,6 +162,17 @@ async def test_a_redis_that_hangs_holds_nobody_for_long() -> None:
     await server.wait_closed()
 
 
+async def test_who_asks_during_a_ring_is_rung_for_after_it(bell: Bell, redis: ArqRedis) -> None:
+    """A hundred who ask at once cost two rings at most, and what they stored is seen by the second."""
+    first = asyncio.create_task(bell.ring_deliver(Lane.NORMAL))
+    await asyncio.sleep(0)
+    rung = await asyncio.gather(*(bell.ring_deliver(Lane.NORMAL) for _ in range(100)))
+    await first
+
+    assert all(rung)
+    assert 1 <= await redis.zcard(queue_of(Lane.NORMAL)) <= 2
+
+
 async def test_the_bell_comes_back_with_redis(tmp_path: Path) -> None:
     """A second after a failure the bell tries again, over connections that died meanwhile."""
     clock = [0.0]

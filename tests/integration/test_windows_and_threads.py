@@ -16,7 +16,7 @@ from dispatcher.domain.delivery import Delivery, Lane, Status
 from dispatcher.domain.event import EventStatus
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.flow.repair import cancel
-from dispatcher.ledger.expansions import Expanding
+from dispatcher.ledger.expanding import Expanding
 from dispatcher.ledger.schema import windows
 from dispatcher.queue.lanes import EVERY
 
