@@ -56,32 +56,49 @@ class Parts:
         """The parts; finding and rendering go on in a thread, for a variant takes milliseconds."""
         size = FIRST
         while not self.over:
-            batch = await asyncio.to_thread(self._find, size)
+            batch = await asyncio.to_thread(self._find, MOST)
             await self._look_back(batch)
             added, more = 0, True
             while more:
-                added = await asyncio.to_thread(self._add, batch, added, size)
+                added, full = await asyncio.to_thread(self._add, batch, added, size)
                 more = added < len(batch)
                 self.over = not (more or self._ahead)
-                yield self._draft.part()
-            size = min(2 * size, MOST)
+                if full or self.over:
+                    yield self._draft.part()
+                    size = min(2 * size, MOST)
 
     def _find(self, size: int) -> list[Reader]:
-        """The next readers; one more is looked for, to know whether these are the last."""
+        """The next readers; one more is looked for, to know whether these are the last.
+
+        Those who read the same come together: in a file nine languages may alternate, and nothing would
+        be there to be sent before all of them are rendered.
+        """
         self._go_on()
         found = [*self._ahead, *islice(self._found, size + 1 - len(self._ahead))]
         self._ahead = found[size:]
-        return found[:size]
+        return _alike_together(found[:size])
 
-    def _add(self, batch: Sequence[Reader], start: int, size: int) -> int:
-        """Add readers from that place on until the part is full; the place that was come to."""
+    def _add(self, batch: Sequence[Reader], start: int, size: int) -> tuple[int, bool]:
+        """Add readers from that place on until the part is full; the place come to, and whether it is full."""
         for place in range(start, len(batch)):
             self._go_on()
             self._draft.add(batch[place])
-            if len(self._draft.variants) > size // PER_VARIANT:
-                return place + 1
-        return len(batch)
+            if len(self._draft.deliveries) >= size or len(self._draft.variants) > size // PER_VARIANT:
+                return place + 1, True
+        return len(batch), False
 
     def _go_on(self) -> None:
         if self._stopping.is_set():
             raise StoppedError
+
+
+def _alike_together(readers: Sequence[Reader]) -> list[Reader]:
+    """The readers by instance, in the order in which these come, and those together who read the same."""
+    ranks: dict[str, int] = {}
+
+    def place(reader: Reader) -> tuple[int, str, str, tuple[str, ...], str]:
+        to = reader.recipient
+        rank = ranks.setdefault(reader.instances[0].id, len(ranks))
+        return rank, to.language or "", to.time_zone or "", to.roles, to.sender
+
+    return sorted(readers, key=place)

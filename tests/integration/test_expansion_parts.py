@@ -377,6 +377,24 @@ async def test_memory_does_not_grow_with_the_readers(
     assert large < 1.5 * small
 
 
+async def test_those_who_read_the_same_come_together(
+    way: Way, small_parts: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where languages alternate in a file, the first part is of one: the others are not waited for."""
+    listed = "".join(
+        f"- {{address: {address}, language: {'de' if place % 2 else 'it'}}}\n"
+        for place, address in enumerate(people(8))
+    )
+    text = f"instance: big\nadmins:\n{listed}"
+    (way.root / "recipients" / "big.yaml").write_text(text, encoding="utf-8")
+    event = await accept(way, "big")
+    stored = failing_after(monkeypatch, 99, None)
+    await way.expand(event)
+
+    assert [[made.language for made in part.deliveries] for part in stored[:2]] == [["de"] * 4, ["it"] * 4]
+    assert [row.address for row in await way.rows(event)] == people(8)
+
+
 async def test_many_small_events_are_expanded_side_by_side(way: Way) -> None:
     """Their transactions are shared, and each reader gets what is theirs."""
     begun: list[int] = []
