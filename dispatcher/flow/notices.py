@@ -138,7 +138,7 @@ class NoticeBoard:
 
     def _place(self, instance: str) -> Instance:
         self._recipients.refresh()
-        place = self._recipients.get(instance)
+        place = self._recipients.outline(instance)
         if place is None:
             raise NotFound(f"There is no instance {instance[:80]!r} in the recipient lists.")
         return place
