@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
+from dispatcher import heap
 from dispatcher.domain.catalogue import Catalogue
 from dispatcher.errors import ServiceUnreachable
 from dispatcher.files.catalogue_file import load_catalogue
@@ -164,6 +165,7 @@ async def open_app(
         CatalogueInvalid: ``catalogue.yaml`` is missing or wrong.
         ServiceUnreachable: The ledger cannot be opened.
     """
+    heap.one_for_all()
     project = open_project(settings)
     bell = Bell(redis_url(settings), token=secrets.token_hex)
     async with open_ledger(settings, clock=clock) as ledger:

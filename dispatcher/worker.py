@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -49,6 +50,9 @@ HEARTBEAT_SECONDS = 5.0
 LAST_SECONDS = 1.0
 #: Of all SMTP sessions, those that only urgent mail may use.
 RESERVED = 2
+#: How long a thread keeps the interpreter while another wants it. Mails are rendered in a thread; at Python's
+#: 5 ms each reply of the SMTP server, and each statement while the ledger is locked, would wait so long.
+SWITCH_SECONDS = 0.0005
 #: Jobs at a time. One drains a lane; the others expand events meanwhile.
 CONCURRENCY = {Lane.URGENT: 6, Lane.NORMAL: 4, Lane.BULK: 3}
 
@@ -109,6 +113,7 @@ class Worker:
         Raises:
             ServiceUnreachable: The ledger cannot be had at the start.
         """
+        sys.setswitchinterval(SWITCH_SECONDS)
         started = self._app.clock()
         await self._beat(started)
         background = [

@@ -61,7 +61,7 @@ def events(
             return
         rows = []
         for event in found:
-            counts = ", ".join(f"{number} {status}" for status, number in sorted(event.counts.items()))
+            counts = ", ".join(f"{number:,} {status}" for status, number in sorted(event.counts.items()))
             rows.append(
                 (event.id, output.moment(event.accepted_at), event.type, event.status, counts or event.reason)
             )

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
 from rich.text import Text
 
@@ -20,6 +28,8 @@ from dispatcher.domain.pace import Pace
 #: Seconds between two lines where nobody watches: a log of an hour's send stays readable.
 LINE_SECONDS = 10.0
 _WORD = "Sending"
+#: Columns of a terminal that there must be for a count of millions, for rate and time left, for the bar.
+_FOR_COUNT, _FOR_FIGURES, _FOR_BAR = 24, 42, 56
 
 
 class Shown(Protocol):
@@ -44,14 +54,23 @@ def shown(*, quiet: bool, monotonic: Callable[[], float] = time.monotonic) -> It
     if quiet:
         yield _Silent()
     elif console.is_terminal and not console.is_dumb_terminal:
-        # On a narrow terminal the bar gives way, not the figures.
-        whole = Column(no_wrap=True)
-        figures = (_Count(whole), _Rate(whole), TimeRemainingColumn(table_column=whole))
-        columns = (TextColumn(_WORD, table_column=whole), BarColumn(), *figures)
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*_columns(console.width), console=console, transient=True) as progress:
             yield _Bar(progress)
     else:
         yield _Lines(monotonic)
+
+
+def _columns(width: int) -> Iterable[ProgressColumn]:
+    """What there is room for: a figure is whole or not there, and the bar gives way before any does."""
+    whole = Column(no_wrap=True)
+    if width < _FOR_COUNT:
+        return [TaskProgressColumn(table_column=whole)]
+    if width < _FOR_FIGURES:
+        return [_Count(whole)]
+    figures = [_Count(whole), _Rate(whole), TimeRemainingColumn(table_column=whole)]
+    if width < _FOR_BAR:
+        return figures
+    return [TextColumn(_WORD, table_column=whole), BarColumn(), *figures]
 
 
 class _Silent:

@@ -45,7 +45,11 @@ def send(
     ] = None,
     source: Annotated[str, typer.Option(help="Who says so.")] = "cli",
     wait: Annotated[
-        bool, typer.Option("--wait", help="Wait until each delivery was sent, failed or put off once.")
+        bool,
+        typer.Option(
+            "--wait",
+            help="Wait until each delivery was sent, failed or put off once, and tell how far it is.",
+        ),
     ] = False,
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 300.0,
     json: Json = False,
@@ -135,7 +139,7 @@ def _outcome(event: Event) -> None:
         output.fail(f"The event failed: {event.reason}.")
         return
     for status, number in sorted(event.counts.items()):
-        output.show(f"{number} {status}")
+        output.show(f"{number:,} {status}")
     for warning in event.warnings:
         output.warn(warning)
 

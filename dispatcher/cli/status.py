@@ -29,7 +29,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 @cli.command(epilog="Example: dispatcher status --json")
 def status(ctx: typer.Context, json: Json = False) -> None:
-    """Say whether all is well, what waits since when, and who works; exit 1 if something needs attention."""
+    """Say whether all is well, what waits and how fast it leaves; exit 1 if something needs attention."""
     settings = settings_of(ctx)
 
     async def work(ledger: Ledger) -> None:
@@ -82,7 +82,8 @@ def _facts(report: Report) -> Iterator[str]:
     backlog = report.backlog
     waits = span(age(backlog.oldest_event, report.at))
     oldest = f"; the oldest came in at {output.moment(backlog.oldest_event)}, {waits} ago" if waits else ""
-    yield f"To be expanded: {number(backlog.events, 'event')}{oldest}"
+    begun = f" ({len(backlog.begun):,} begun)" if backlog.begun else ""
+    yield f"To be expanded: {number(backlog.events, 'event')}{begun}{oldest}"
     yield f"On their way: {number(backlog.sending, 'delivery', 'deliveries')}"
     due = f"; the next is due at {output.moment(backlog.next_try_at)}" if backlog.next_try_at else ""
     yield f"For a later try: {number(backlog.later, 'delivery', 'deliveries')}{due}"

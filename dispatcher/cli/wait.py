@@ -138,7 +138,8 @@ async def _out_of_time(app: App, left: int) -> Waited:
     if relay_word(workers, waiting=True) == "open":
         server = takes_nothing(shut(workers, waiting=True)[0], app.clock())
         return Waited(False, unreachable=True, why=f"{server}. What is left goes out once it does")
-    return Waited(False, why=f"{left or 'some'} deliveries are still on their way")
+    some = number(left, "delivery is", "deliveries are") if left else "some deliveries are"
+    return Waited(False, why=f"{some} still on their way")
 
 
 async def _verdict(app: App, now: Progress, event: Event | None, seconds: float) -> Waited | None:

@@ -7,16 +7,17 @@ and may end, admins cannot be narrowed, addresses compare without regard to case
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Protocol
 
 from dispatcher.domain.address import folded
 from dispatcher.domain.catalogue import CommunicationType
 from dispatcher.domain.delivery import Reason
 from dispatcher.domain.house import Owner
-from dispatcher.domain.instance import ROLES, Instance, ListedPerson, Person
+from dispatcher.domain.instance import Instance, ListedPerson, Person
 from dispatcher.domain.words import Role
 
 #: The roles of a file that one word of an audience stands for.
@@ -77,26 +78,105 @@ class Question:
     owners: tuple[Owner, ...] = ()
 
 
-def resolve(question: Question, instance: Instance) -> Audience:
+class Place(Protocol):
+    """What is asked of an instance to find its readers; `Instance` has it."""
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def file(self) -> str:
+        """The file that names its people; empty where there is none."""
+        ...
+
+    @property
+    def language(self) -> str:
+        """The language of those who have none of their own."""
+        ...
+
+    @property
+    def time_zone(self) -> str:
+        """The zone of those who have none of their own."""
+        ...
+
+    def named(self) -> Iterator[tuple[Role, Person]]:
+        """Every entry with its role, in the order of the roles and of the file."""
+        ...
+
+
+def resolve(question: Question, place: Place) -> Audience:
     """The audience of one type about one instance, in the order of the roles and of the file."""
-    wanted = _wanted(question.type)
-    reasons: dict[str, list[Reason]] = {}
-    first: dict[str, Person] = {}
     omissions: list[Omission] = []
-    for role, person in _named(question, instance):
-        at = _place(instance, role, person)
-        why = _refusal(question, role, person, wanted)
-        if why:
-            omissions.append(Omission(person.address, role, at, why))
+    return Audience(tuple(_found(question, place, omissions.append)), tuple(omissions))
+
+
+def readers(question: Question, place: Place) -> Iterator[Recipient]:
+    """Those of `resolve` who get the mail, one after the other.
+
+    All entries are looked at before the first is given, for one person may have several; but what is held of
+    each is little.
+    """
+    return _found(question, place, lambda _: None)
+
+
+class _Known:
+    """What the entries of one person come to, as far as they were looked at."""
+
+    __slots__ = ("address", "language", "name", "reasons", "time_zone")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.name: str | None = None
+        self.language: str | None = None
+        self.time_zone: str | None = None
+        self.reasons: tuple[Reason, ...] = ()
+
+    def hear(self, person: Person) -> None:
+        """Name, language and zone: the first entry that gives each (policy, section 6)."""
+        if self.name is None:
+            self.name = person.name
+        # Interned: there are some dozens of them among a hundred thousand people.
+        if self.language is None and person.language is not None:
+            self.language = sys.intern(person.language)
+        if self.time_zone is None and person.time_zone is not None:
+            self.time_zone = sys.intern(person.time_zone)
+
+
+def _found(question: Question, place: Place, omit: Callable[[Omission], None]) -> Iterator[Recipient]:
+    """Who gets it; who of those named does not is handed to `omit` before the first is given."""
+    found: dict[str, _Known] = {}
+    # Of those who do not get it, or not yet, what they say of themselves.
+    silent: dict[str, _Known] = {}
+    for person in _owners(question):
+        # To what the owners get, their own entries come first.
+        silent.setdefault(folded(person.address), _Known(person.address)).hear(person)
+    wanted = _wanted(question.type)
+    for role, person in _named(question, place):
+        key = folded(person.address)
+        if key == person.address:
+            key = person.address  # one text instead of two
+        known = found.get(key)
+        at = _place(place, role, person)
+        if why := _refusal(question, role, person, wanted):
+            omit(Omission(person.address, role, at, why))
+            if not person.name is person.language is person.time_zone is None:
+                (known or silent.setdefault(key, _Known(person.address))).hear(person)
             continue
-        reasons.setdefault(folded(person.address), []).append(Reason(role, at))
-        first.setdefault(folded(person.address), person)
-    profiles = _profiles(question, instance)
-    recipients = tuple(
-        _recipient(instance, first[key].address, profiles.get(key, {}), tuple(found))
-        for key, found in reasons.items()
-    )
-    return Audience(recipients, tuple(omissions))
+        if known is None:
+            known = found[key] = silent.pop(key) if key in silent else _Known(person.address)
+            known.address = person.address
+        known.hear(person)
+        known.reasons += (Reason(role, at),)
+    for one in found.values():
+        yield Recipient(
+            one.address,
+            one.name,
+            one.language or place.language,
+            one.time_zone or place.time_zone,
+            one.reasons,
+        )
 
 
 def explain_absence(question: Question, instance: Instance, address: str) -> list[str]:
@@ -117,10 +197,8 @@ def _wanted(spec: CommunicationType) -> tuple[str, ...]:
     return tuple(role for word in spec.audience.roles for role in _EXPANSION.get(word, (word,)))
 
 
-def _named(question: Question, instance: Instance) -> Iterator[tuple[str, Person]]:
-    for role in ROLES:
-        for person in instance.people(role):
-            yield role, person
+def _named(question: Question, place: Place) -> Iterator[tuple[str, Person]]:
+    yield from place.named()
     contact = question.fields.get("contact") if "contact" in question.type.audience.roles else None
     if contact:
         yield "contact", Person(address=contact)
@@ -133,12 +211,12 @@ def _owners(question: Question) -> list[Person]:
     return [Person.model_validate(owner.model_dump()) for owner in question.owners]
 
 
-def _place(instance: Instance, role: str, person: Person) -> str:
+def _place(place: Place, role: str, person: Person) -> str:
     if role == "contact":
         return "the event's field contact"
     if role == "owners":
         return "owners in catalogue.yaml"
-    return f"{instance.file}:{person.line}" if instance.file else f"instance {instance.id}"
+    return f"{place.file}:{person.line}" if place.file else f"instance {place.id}"
 
 
 def _refusal(question: Question, role: str, person: Person, wanted: tuple[str, ...]) -> str:
@@ -156,32 +234,3 @@ def _refusal(question: Question, role: str, person: Person, wanted: tuple[str, .
     if keys & set(person.except_):
         return f"the entry asks for all except {', '.join(person.except_)}"
     return ""
-
-
-def _profiles(question: Question, instance: Instance) -> dict[str, dict[str, str]]:
-    """Name, language and zone by address: the first role that gives each (policy, section 6).
-
-    To what the owners get, their own entries come first.
-    """
-    profiles: dict[str, dict[str, str]] = {}
-    for people in (_owners(question), *(instance.people(role) for role in ROLES)):
-        for person in people:
-            if person.name is person.language is person.time_zone is None:
-                continue  # most of a hundred thousand say nothing of themselves
-            profile = profiles.setdefault(folded(person.address), {})
-            for key in ("name", "language", "time_zone"):
-                if (value := getattr(person, key)) is not None:
-                    profile.setdefault(key, value)
-    return profiles
-
-
-def _recipient(
-    instance: Instance, address: str, profile: Mapping[str, str], reasons: tuple[Reason, ...]
-) -> Recipient:
-    return Recipient(
-        address=address,
-        name=profile.get("name"),
-        language=profile.get("language", instance.language),
-        time_zone=profile.get("time_zone", instance.time_zone),
-        reasons=reasons,
-    )

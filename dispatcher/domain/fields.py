@@ -145,7 +145,9 @@ def _unknown(spec: CommunicationType, given: Mapping[str, Any]) -> Iterator[Prob
 
 def _disordered(spec: CommunicationType, values: Mapping[str, Any]) -> Iterator[Problem]:
     for key, field in spec.fields.items():
-        later, earlier = values.get(key), values.get(field.after or "")
+        if field.after is None:
+            continue
+        later, earlier = values.get(key), values.get(field.after)
         if not isinstance(later, date) or not isinstance(earlier, date) or type(later) is not type(earlier):
             continue  # missing, wrong by itself, or a fault of the catalogue, which coherence finds
         if later <= earlier:
@@ -166,8 +168,8 @@ def _too_long(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _parts(value: Any) -> int:
     """The paragraphs in a value, in the language that has most: its own, or those of its rows."""
+    if isinstance(value, tuple):
+        return sum(map(_parts, value))
     if isinstance(value, PerLanguage):
         return max(map(_parts, value.values.values()))
-    if isinstance(value, Mapping):
-        return sum(map(_parts, value.values()))
-    return sum(map(_parts, value)) if isinstance(value, tuple) else 1
+    return sum(map(_parts, value.values())) if isinstance(value, dict) else 1

@@ -6,6 +6,7 @@ These models mirror ``recipients/<instance>.yaml``; its JSON Schema is made from
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -112,3 +113,9 @@ class Instance(Model):
     def people(self, role: Role) -> list[Person]:
         """The entries of one role; none for a role that no file holds (``contact``)."""
         return list(getattr(self, role, ()))
+
+    def named(self) -> Iterator[tuple[Role, Person]]:
+        """Every entry with its role, in the order of the roles and of the file."""
+        for role in ROLES:
+            for person in self.people(role):
+                yield role, person

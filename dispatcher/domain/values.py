@@ -34,6 +34,7 @@ from dispatcher.domain import moment
 from dispatcher.domain.address import AddressInvalid, canonical
 from dispatcher.domain.catalogue import Column, FieldSpec
 from dispatcher.domain.language import LANGUAGES, meant
+from dispatcher.domain.quoted import kind_of, shown
 from dispatcher.domain.said import PerLanguage
 
 MAX_TEXT = 500
@@ -48,6 +49,10 @@ _WORDED = frozenset({"text", "paragraphs", "url"})
 _NEVER = r"\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff"
 _UNPRINTABLE = re.compile(rf"[\x00-\x1f{_NEVER}]")
 _UNPRINTABLE_BUT_NEWLINE = re.compile(rf"[\x00-\x09\x0b-\x1f{_NEVER}]")
+#: Only blanks and line breaks are folded: a no-break space before a French colon stays one.
+_FOLDED = re.compile(r"[ \n]{2,}|\n")
+_PARTED = re.compile(r"\n[ ]*\n")
+_NOT_IN_URL = re.compile(r"[\s<>\"'\\^`{|}\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class ValueInvalid(ValueError):  # noqa: N818
@@ -60,13 +65,12 @@ def parse_value(field: FieldSpec | Column, value: Any) -> Any:
     Raises:
         ValueInvalid: With what is wrong and, as a second argument, what would be right.
     """
-    if isinstance(field, FieldSpec):
+    if field.kind not in _PARSERS and isinstance(field, FieldSpec):
         if field.kind == "choice":
             return _choice(field, value)
         if field.kind == "list":
             return _list(field.items, value)
-        if field.kind == "table":
-            return tuple(_items(value, lambda row: _row(field.columns, row), expected(field)))
+        return tuple(_items(value, lambda row: _row(field.columns, row), expected(field)))
     return _worded(field.kind, value)
 
 
@@ -95,7 +99,7 @@ _EXPECTED: Mapping[str, str] = {
 
 def _worded(kind: str, value: Any) -> Any:
     """A value of a kind that may be given per language, or of one that may not."""
-    if kind in _WORDED and isinstance(value, dict):
+    if type(value) is dict and kind in _WORDED:
         return _per_language(value, _PARSERS[kind])
     return _PARSERS[kind](value)
 
@@ -115,9 +119,7 @@ def _per_language(value: Mapping[str, Any], parser: Callable[[Any], Any]) -> Per
     parsed: dict[str, Any] = {}
     for code, one in value.items():
         if code not in LANGUAGES:
-            raise ValueInvalid(
-                f"is given in {_shown(code)}, which is none of the nine languages", meant(code)
-            )
+            raise ValueInvalid(f"is given in {shown(code)}, which is none of the nine languages", meant(code))
         try:
             parsed[code] = parser(one)
         except ValueInvalid as error:
@@ -127,32 +129,31 @@ def _per_language(value: Mapping[str, Any], parser: Callable[[Any], Any]) -> Per
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueInvalid(f"is {_kind_of(value)}, not text")
+        raise ValueInvalid(f"is {kind_of(value)}, not text")
     text = value.strip()
     if not _visible(text):
         raise ValueInvalid("is empty")
     if len(text) > MAX_TEXT:
         raise ValueInvalid(f"is {len(text)} characters long")
-    if _UNPRINTABLE.search(text):
+    if not text.isprintable() and _UNPRINTABLE.search(text):
         raise ValueInvalid("holds a line break or another control character")
     return text
 
 
 def _paragraphs(value: Any) -> tuple[str, ...]:
     if not isinstance(value, str):
-        raise ValueInvalid(f"is {_kind_of(value)}, not text")
+        raise ValueInvalid(f"is {kind_of(value)}, not text")
     value = value.replace("\r\n", "\n").replace("\t", " ").strip()
     if not _visible(value):
         raise ValueInvalid("is empty")
     if len(value) > MAX_PARAGRAPHS:
         raise ValueInvalid(f"is {len(value)} characters long")
-    if _UNPRINTABLE_BUT_NEWLINE.search(value):
+    if not value.isprintable() and _UNPRINTABLE_BUT_NEWLINE.search(value):
         raise ValueInvalid("holds control characters")
-    # Only blanks and line breaks are folded: a no-break space before a French colon stays one.
-    parts = [part for part in re.split(r"\n[ ]*\n", value) if part.strip()]
+    parts = [part for part in _PARTED.split(value) if part.strip()] if "\n" in value else [value]
     if len(parts) > MAX_PARTS:
         raise ValueInvalid(f"has {len(parts)} paragraphs", f"give at most {MAX_PARTS}, and link to the rest")
-    return tuple(re.sub(r"[ \n]+", " ", part).strip() for part in parts)
+    return tuple([_FOLDED.sub(" ", part).strip() for part in parts])
 
 
 def _datetime(value: Any) -> datetime:
@@ -162,7 +163,7 @@ def _datetime(value: Any) -> datetime:
         except ValueError as error:
             if str(error).startswith(("has no", "is not in")):
                 raise ValueInvalid(f"{value[:40]!r} {error}") from None
-    raise ValueInvalid(f"{_shown(value)} is no date and time")
+    raise ValueInvalid(f"{shown(value)} is no date and time")
 
 
 def _date(value: Any) -> date:
@@ -172,11 +173,11 @@ def _date(value: Any) -> date:
     except ValueError:
         day = None
     if day is None:
-        raise ValueInvalid(f"{_shown(value)} is no date")
+        raise ValueInvalid(f"{shown(value)} is no date")
     try:
         moment.check_year(day)
     except ValueError as error:
-        raise ValueInvalid(f"{_shown(value)} {error}") from None
+        raise ValueInvalid(f"{shown(value)} {error}") from None
     return day
 
 
@@ -184,12 +185,15 @@ def _duration(value: Any) -> Any:
     try:
         return moment.parse_duration(value)
     except (ValueError, AttributeError, TypeError):
-        raise ValueInvalid(f"{_shown(value)} is no duration up to ten years") from None
+        raise ValueInvalid(f"{shown(value)} is no duration up to ten years") from None
 
 
 def _visible(text: str) -> bool:
     """Whether there is anything to see: blanks and format characters alone are nothing."""
-    return any(unicodedata.category(character) not in {"Zs", "Cf", "Cc"} for character in text)
+    # Nearly always the first character tells.
+    return text[:1].isalnum() or any(
+        unicodedata.category(character) not in {"Zs", "Cf", "Cc"} for character in text
+    )
 
 
 def _url(value: Any) -> str:
@@ -200,45 +204,45 @@ def _url(value: Any) -> str:
         _ = parts.port  # raises for one that is no number up to 65535
     except ValueError:
         host = None
-    plain = not re.search(r"[\s<>\"'\\^`{|}\x00-\x1f\x7f-\x9f\ud800-\udfff]", text) and len(text) <= MAX_URL
+    plain = not _NOT_IN_URL.search(text) and len(text) <= MAX_URL
     if not (host and plain and parts.scheme in {"http", "https"} and "@" not in parts.netloc):
-        raise ValueInvalid(f"{_shown(value)} is no web address")
+        raise ValueInvalid(f"{shown(value)} is no web address")
     if not host.isascii():
         # What looks like a well-known name may be another one; see docs/decisions/0007.
-        raise ValueInvalid(f"{_shown(value)} has a host outside ASCII", "write the host in its xn-- form")
+        raise ValueInvalid(f"{shown(value)} has a host outside ASCII", "write the host in its xn-- form")
     return text
 
 
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
-        raise ValueInvalid(f"{_shown(value)} is no whole number")
+        raise ValueInvalid(f"{shown(value)} is no whole number")
     return value
 
 
 def _boolean(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueInvalid(f"{_shown(value)} is neither true nor false")
+        raise ValueInvalid(f"{shown(value)} is neither true nor false")
     return value
 
 
 def _mail_address(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueInvalid(f"is {_kind_of(value)}, not a mail address")
+        raise ValueInvalid(f"is {kind_of(value)}, not a mail address")
     try:
         return canonical(value.strip())
     except AddressInvalid as error:
-        raise ValueInvalid(f"{_shown(value)} {error}") from None
+        raise ValueInvalid(f"{shown(value)} {error}") from None
 
 
 def _choice(field: FieldSpec, value: Any) -> str:
     if not isinstance(value, str) or value not in field.choices:
-        raise ValueInvalid(f"{_shown(value)} is none of the choices")
+        raise ValueInvalid(f"{shown(value)} is none of the choices")
     return value
 
 
 def _items(value: Any, parser: Callable[[Any], Any], fix: str) -> Iterator[Any]:
     if not isinstance(value, list):
-        raise ValueInvalid(f"is {_kind_of(value)}, not a list")
+        raise ValueInvalid(f"is {kind_of(value)}, not a list")
     if not 0 < len(value) <= MAX_ITEMS:
         raise ValueInvalid(f"has {len(value)} entries")
     for number, item in enumerate(value, 1):
@@ -250,7 +254,7 @@ def _items(value: Any, parser: Callable[[Any], Any], fix: str) -> Iterator[Any]:
 
 def _row(columns: Mapping[str, Column], row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
-        raise ValueInvalid(f"is {_kind_of(row)}, not an object")
+        raise ValueInvalid(f"is {kind_of(row)}, not an object")
     if unknown := sorted(set(map(str, row)) - set(columns)):
         raise ValueInvalid(f"has no column {unknown[0][:60]!r}", f"the columns are {', '.join(columns)}")
     values: dict[str, Any] = {}
@@ -265,26 +269,6 @@ def _row(columns: Mapping[str, Column], row: Any) -> dict[str, Any]:
         except ValueInvalid as error:
             raise ValueInvalid(f"{key}: {error.args[0]}", *(error.args[1:] or (expected(column),))) from None
     return values
-
-
-def _kind_of(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true or false"
-    kinds = ((str, "text"), ((int, float), "a number"), (dict, "an object"), (list, "a list"))
-    other = "nothing" if value is None else f"a {type(value).__name__}"
-    return next((name for kind, name in kinds if isinstance(value, kind)), other)
-
-
-def _shown(value: Any) -> str:
-    """The value as an error may quote it: short, and with its control characters escaped."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int) and abs(value) >= 10**50:
-        return "a number of more than 50 digits"
-    if not isinstance(value, (str, int, float)):
-        return _kind_of(value)  # the text of a list could be of any length, its depth more than `repr` stands
-    text = repr(value[:61] if isinstance(value, str) else value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 _PARSERS: Mapping[str, Callable[[Any], Any]] = {

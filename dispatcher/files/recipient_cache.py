@@ -24,7 +24,7 @@ from dispatcher.files.folder import NEVER, Stat, stat_of
 from dispatcher.files.recipient_form import Version
 
 #: Raise it when `Instance`, or what is kept of one, changes its meaning within a version.
-FORMAT = 2
+FORMAT = 3
 #: No line is longer, in bytes; in a damaged file one may be.
 _LINE = 1024 * 1024
 

@@ -15,6 +15,8 @@ from dispatcher.errors import Problem, RecipientsInvalid
 from dispatcher.files.source import MAX_BYTES, Document, parse
 from dispatcher.files.validation import Guide, Wording, in_order, meant, problem_at, problems_of_error, shown
 
+#: How deep places must be known in a file that is right: an entry is a path of its role and its number.
+_ENTRY = 2
 #: What only an entry of the notification list may say.
 NARROWING = ("only", "except", "until")
 
@@ -78,7 +80,12 @@ def unreadable(name: str, error: OSError) -> Problem:
 
 def read_instance(raw: bytes, name: str, audience_keys: frozenset[str]) -> Reading:
     """What the bytes of a file say; never raises."""
-    document = parse(raw, name)
+    reading = _read(parse(raw, name, deep=_ENTRY), audience_keys)
+    # Only of what is wrong the exact place must be told.
+    return reading if reading.instance is not None else _read(parse(raw, name), audience_keys)
+
+
+def _read(document: Document, audience_keys: frozenset[str]) -> Reading:
     if not document.complete:
         return Reading(None, problems=tuple(document.problems))
     data = document.data

@@ -19,7 +19,7 @@ from dispatcher.errors import Problem
 from dispatcher.files.folder import NEVER, Listing, list_folder
 from dispatcher.files.ownership import Entry, FileProblem, settle
 from dispatcher.files.recipient_cache import Cached, RecipientCache
-from dispatcher.files.recipient_form import Version, instance_of, names, outline_of
+from dispatcher.files.recipient_form import Roll, Version, instance_of, names, outline_of
 from dispatcher.files.recipient_shelf import Shelf
 from dispatcher.files.recipient_version import read_version
 
@@ -70,6 +70,15 @@ class RecipientStore:
         """
         version = self._force.get(instance)
         return None if version is None else self._shelf.get(version)
+
+    def roll(self, instance: str) -> Roll | None:
+        """The instance with this id for whoever goes through its people once, however many they are.
+
+        It costs what `get` costs, each time, but its people are not in memory at once. May be asked by
+        other threads as well.
+        """
+        version = self._force.get(instance)
+        return None if version is None else Roll(version)
 
     def outline(self, instance: str) -> Instance | None:
         """The instance with this id as `get` gives it, but without its people; cheap with any number."""

@@ -96,8 +96,15 @@ def _quoted(part: Any) -> str:
     return text if re.fullmatch(r"[\w@.-]{1,60}", text) else repr(text[:60])
 
 
-def parse(raw: bytes, name: str) -> Document:
-    """What `raw` says; never raises, for the faults are the document's `problems`."""
+def parse(raw: bytes, name: str, *, deep: int = MAX_DEPTH) -> Document:
+    """What `raw` says; never raises, for the faults are the document's `problems`.
+
+    Args:
+        raw: The file's content.
+        name: What it is called in messages.
+        deep: Places are kept of paths that are no longer: those of twenty thousand people's entries take
+            several times as much memory as what the entries say.
+    """
     document = Document(name)
     if len(raw) > MAX_BYTES:
         what = f"the file is larger than {MAX_BYTES // 1024} KiB"
@@ -108,7 +115,7 @@ def parse(raw: bytes, name: str) -> Document:
     except UnicodeDecodeError as error:
         document.problems.append(not_unicode(raw, error.start, name))
         return document
-    builder = _Builder(document)
+    builder = _Builder(document, deep)
     try:
         parser = yaml.CSafeLoader(raw)
         while (event := parser.get_event()) is not None:
@@ -143,8 +150,9 @@ class _Frame:
 class _Builder:
     """Makes a document from events, one `take` after the other."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, deep: int) -> None:
         self._document = document
+        self._deep = deep
         self._frame: _Frame | None = None
         self._outer: list[_Frame | None] = []
         self._documents = 0
@@ -189,14 +197,15 @@ class _Builder:
         path = (*frame.path, key)
         frame.key = key
         if key in frame.container:
-            line = self._document.keys[path].line + 1
+            line, _ = self._document.place(path, key=True)
             self._problem(
                 event.start_mark, f"the key stands in line {line} already", "keep one of the two", path
             )
             # Its value is read, for its faults, and thrown away.
             frame.key = object()
             return
-        self._document.keys[path] = event.start_mark
+        if len(path) <= self._deep:
+            self._document.keys[path] = event.start_mark
         if not event.style and type(resolve(key)) is not str:
             what = "this key is no text" if key else "a key is missing before the colon"
             fix = f'write it in quotes: "{key[:40]}":' if key else "write key: value"
@@ -216,7 +225,8 @@ class _Builder:
             if type(frame.key) is str:
                 frame.container[frame.key] = value
             frame.key = None
-        self._document.values[path] = event.start_mark
+        if len(path) <= self._deep:
+            self._document.values[path] = event.start_mark
         return path
 
     def _open(self, event: Any) -> None:

@@ -15,8 +15,8 @@ from dispatcher.flow.incidents import waiting_types
 from dispatcher.ledger.claims import VariantContent
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.mail.content import DECIDE, UNSUBSCRIBE
-from dispatcher.mail.message import Addressee, Sealed, finish
-from dispatcher.smtp.envelope import Envelope
+from dispatcher.mail.message import Addressee, Place, Sealed, filled, opening
+from dispatcher.smtp.envelope import Envelope, Lines, lines
 
 #: Bytes of content kept in memory, those used last; the rows of one batch rarely need more than one of it.
 KEPT_BYTES = 16_000_000
@@ -29,14 +29,18 @@ _NO_URL = (
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Content that can be finished, and what it has a place for; a look into its bodies costs more.
+    """Content that can be finished, and what it has a place for.
 
     Attributes:
         size: Bytes.
+        runs: What follows the reader's own headers; looked at once, not for each reader.
+        says: What a link to decide says beside who reads it.
     """
 
-    sealed: Sealed
     size: int
+    subject: bytes
+    runs: tuple[Lines | Place, ...]
+    says: Mapping[str, str]
     unsubscribe: bool
     decide: bool
 
@@ -106,7 +110,7 @@ class Compose:
                 unsubscribe=self._stop_link(claim, content),
                 decide=self._decide_link(claim, content),
             )
-            return Envelope(sender.address, claim.address, finish(content.sealed, person))
+            return Envelope(sender.address, claim.address, _finished(content, person))
         except ValueError as error:
             return Outcome(Status.FAILED, "unsendable", reply=str(error)[:500])
 
@@ -139,7 +143,7 @@ class Compose:
         if not content.decide or self._key is None or not self._public_url:
             return None
         reader = {"a": claim.address, "d": claim.id, "l": claim.language}
-        return decide_link(self._public_url, self._key, content.sealed.decide, reader)
+        return decide_link(self._public_url, self._key, content.says, reader)
 
 
 def _ready(content: VariantContent | None) -> Content:
@@ -147,6 +151,24 @@ def _ready(content: VariantContent | None) -> Content:
         return "its content is missing from the ledger"
     try:
         sealed = Sealed.load(content.content)
-        return Ready(sealed, len(content.content), sealed.has(UNSUBSCRIBE), sealed.has(DECIDE))
+        return Ready(
+            len(content.content),
+            sealed.subject,
+            tuple(run if isinstance(run, Place) else lines(run) for run in sealed.runs()),
+            sealed.decide,
+            sealed.has(UNSUBSCRIBE),
+            sealed.has(DECIDE),
+        )
     except (ValueError, KeyError, TypeError):
         return "its content in the ledger is damaged, or of another version"
+
+
+def _finished(content: Ready, person: Addressee) -> tuple[Lines, ...]:
+    """The message for `person`, as `dispatcher.mail.message.finish` gives it, ready for the wire.
+
+    Raises:
+        ValueError: What is the reader's own cannot stand where it goes.
+    """
+    own = filled([run for run in content.runs if isinstance(run, Place)], person)
+    rest = [lines(own[run]) if isinstance(run, Place) else run for run in content.runs]
+    return (lines(opening(content.subject, person)), *rest)

@@ -91,7 +91,7 @@ def _event(event: Event) -> Iterator[str]:
     thread = f"; thread {event.thread}" if event.thread else ""
     where = {"region": f"region {''.join(event.selection.values)}", "thread": "the thread's instances"}
     yield f"  about {(about | where)[event.selection.kind]}; {event.lane} lane{thread}"
-    counts = ", ".join(f"{number} {status}" for status, number in sorted(event.counts.items()))
+    counts = ", ".join(f"{number:,} {status}" for status, number in sorted(event.counts.items()))
     why = f": {event.reason}" if event.reason else ""
     yield f"  is {event.status}{why}{f' ({counts})' if counts else ''}"
     if event.cancelled_at:

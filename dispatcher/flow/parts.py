@@ -79,7 +79,7 @@ class Parts:
         return _alike_together(found[:size])
 
     def _add(self, batch: Sequence[Reader], start: int, size: int) -> tuple[int, bool]:
-        """Add readers from that place on until the part is full; the place come to, and whether it is full."""
+        """Add readers from that place on until the part is full; where that ended, and whether it is full."""
         for place in range(start, len(batch)):
             self._go_on()
             self._draft.add(batch[place])

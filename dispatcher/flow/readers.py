@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dispatcher.domain.address import folded
-from dispatcher.domain.audience import Question, Recipient, resolve
+from dispatcher.domain.audience import Question, Recipient, readers
 from dispatcher.domain.catalogue import CommunicationType
 from dispatcher.domain.delivery import Delivery, Reason
 from dispatcher.domain.event import Event, Selection
@@ -16,6 +16,7 @@ from dispatcher.domain.fields import filled, known, parse_fields
 from dispatcher.domain.house import Owner
 from dispatcher.domain.instance import Instance
 from dispatcher.domain.moment import day_in
+from dispatcher.files.recipient_form import Roll
 from dispatcher.files.recipient_store import RecipientStore
 from dispatcher.ledger.ledger import Ledger
 
@@ -25,7 +26,7 @@ Facts = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A recipient together with the instances that the mail is about."""
+    """A recipient together with the instances that the mail is about, which name nobody here."""
 
     recipient: Recipient
     instances: tuple[Instance, ...]
@@ -93,23 +94,24 @@ class Readers:
         ]
         return self._recipients.ids_of(Selection("all") if selection.kind == "thread" else selection)
 
-    def _there(self, names: Iterable[str], warnings: list[str]) -> Iterator[Instance]:
+    def _there(self, names: Iterable[str], warnings: list[str]) -> Iterator[Roll]:
         for name in names:
-            if (instance := self._recipients.get(name)) is None:
+            if (roll := self._recipients.roll(name)) is None:
                 warnings.append(f"instance {name} has left the recipient lists")
             else:
-                yield instance
+                yield roll
 
     def _resolved(
-        self, event: Event, spec: CommunicationType, facts: Facts, instances: Iterable[Instance]
+        self, event: Event, spec: CommunicationType, facts: Facts, rolls: Iterable[Roll]
     ) -> Iterator[Reader]:
         last: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
-        for instance in instances:
-            fields = known(spec, filled(event.fields, facts.get(instance.id, {})))
+        for roll in rolls:
+            fields = known(spec, filled(event.fields, facts.get(roll.id, {})))
             if last is None or last[0] != fields:  # those of many are the same, and are parsed once
                 last = fields, parse_fields(spec, fields, partial=True)[0]
-            for recipient in resolve(self._question(event, spec, last[1], instance), instance).recipients:
-                yield Reader(recipient, (instance,))
+            about = (roll.outline,)
+            for recipient in readers(self._question(event, spec, last[1], roll.outline), roll):
+                yield Reader(recipient, about)
 
     def _question(
         self, event: Event, spec: CommunicationType, values: Mapping[str, Any], instance: Instance
@@ -121,7 +123,7 @@ class Readers:
         """Exactly those who were sent the incident, as they were then."""
         for delivery in told:
             instances = tuple(
-                self._recipients.get(name) or _departed(name, delivery.address)
+                self._recipients.outline(name) or _departed(name, delivery.address)
                 for name in delivery.instances
                 if name in wanted or event.selection.kind in {"thread", "all"}
             )

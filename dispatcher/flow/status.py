@@ -18,6 +18,7 @@ from dispatcher.flow.plans_ahead import NOTHING_AHEAD, Ahead, ahead_json, ahead_
 from dispatcher.flow.present import moment_json
 from dispatcher.flow.spans import number, since
 from dispatcher.flow.told import told_json, told_problems
+from dispatcher.flow.waits import slow
 from dispatcher.ledger.backlog import Backlog, Due
 from dispatcher.ledger.deliveries import Filter
 from dispatcher.ledger.ledger import Ledger
@@ -25,8 +26,6 @@ from dispatcher.ledger.webhooks import Waiting
 from dispatcher.ledger.workers import ALIVE_WITHIN, Heartbeat
 from dispatcher.queue.bell import Bell
 
-#: What is due is begun within seconds. Whatever waits longer has something in its way.
-SLOW = timedelta(seconds=60)
 #: A worker that is not alive any more is remembered for so long.
 REMEMBERED = timedelta(days=1)
 _NONE_DUE = Due(0, None)
@@ -206,7 +205,7 @@ def _problems(report: Report) -> Iterator[str]:
     if report.workers:
         yield from ahead_problems(report.ahead, report.at)
     if report.workers and relay_word(report.workers, waiting=report.waiting) != "open":
-        yield from _slow(report)
+        yield from slow(report.backlog, report.rates, report.at)
     if report.redis and report.workers:
         yield f"{report.redis.rstrip('.')}. Mail goes on without it, seconds later"
     if report.poison:
@@ -228,22 +227,6 @@ def _no_worker(report: Report) -> str:
     return f"No worker is alive{last}; {what}. Start one, with DISPATCHER_SMTP_URL set: dispatcher up"
 
 
-def _slow(report: Report) -> Iterator[str]:
-    """What waits although there are workers, and a server that takes mail."""
-    event = report.backlog.oldest_event
-    # A lane from which mail leaves is merely full: its LEFT says how long that takes.
-    lanes = [due for lane, due in report.backlog.due.items() if not report.rates[lane]]
-    oldest = min((due.oldest for due in lanes if due.oldest), default=None)
-    if oldest and report.at - oldest > SLOW:
-        count = sum(due.deliveries for due in lanes)
-        waits, them = number(count, "delivery is", "deliveries are"), "it" if count == 1 else "them"
-        yield f"{waits} due, the oldest since {since(oldest, report.at)}, and no worker gets to {them}"
-    if event and report.at - event > SLOW:
-        waits = number(report.backlog.events, "event waits", "events wait")
-        when = since(event, report.at)
-        yield f"{waits} to be expanded, the oldest since {when}. `dispatcher events` tells why"
-
-
 def status_json(report: Report) -> dict[str, Any]:
     """The report as JSON values; moments are ISO 8601 in UTC, ages whole seconds."""
     backlog = report.backlog
@@ -254,6 +237,7 @@ def status_json(report: Report) -> dict[str, Any]:
         "lanes": {lane.value: _lane_json(report, lane) for lane in Lane},
         "events": {
             "waiting": backlog.events,
+            "begun": len(backlog.begun),
             "oldest_at": moment_json(backlog.oldest_event),
             "oldest_seconds": age(backlog.oldest_event, report.at),
         },

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     case,
     exists,
     func,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatcher.domain.delivery import Lane, Status
 from dispatcher.domain.event import EventStatus
@@ -47,17 +49,35 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Unexpanded:
+    """Events that are accepted and not expanded.
+
+    Attributes:
+        oldest: When the oldest of them was accepted; None if there are none.
+    """
+
+    events: int = 0
+    oldest: datetime | None = None
+
+
+_NO_EVENTS = Unexpanded()
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
     """How far the work is.
 
     Attributes:
-        events: Accepted and not expanded yet.
+        events: Accepted and not expanded yet, or not to the end.
         oldest_event: When the oldest of them was accepted, or None.
         due: By lane.
         later: Deliveries that wait for a later try.
         next_try_at: When the next of those is due, or None.
         sending: Deliveries that are on their way at this moment.
         trouble: How many deliveries failed, are held and so on; a status without any is left out.
+        begun: For each event that is being expanded, when its newest delivery was made; None without.
+        put_off: Of the events, those that could not be expanded and say why.
+        untouched: Of the events, all others.
     """
 
     events: int
@@ -67,6 +87,9 @@ class Backlog:
     next_try_at: datetime | None
     sending: int
     trouble: Mapping[Status, int]
+    begun: Sequence[datetime | None] = ()
+    put_off: Unexpanded = _NO_EVENTS
+    untouched: Unexpanded = _NO_EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +172,23 @@ class Backlogs:
         trouble = select(deliveries.c.status, func.count()).where(text(f"deliveries.{IN_TROUBLE}"))
         async with self._database.read() as connection:
             rows = (await connection.execute(waiting.group_by(deliveries.c.lane, text("2")))).all()
-            accepted = (
-                await connection.execute(
-                    select(func.count(), func.min(events.c.accepted_at)).where(_ACCEPTED)
-                )
-            ).one()
+            begun, put_off, untouched = await _unexpanded(connection, now)
+            newest = [*await connection.scalars(_newest(now))] if begun.events else []
             # Counted by a column of the index on leases, or SQLite reads a larger one from end to end.
             sending = await connection.scalar(select(func.count(deliveries.c.lease_until)).where(_SENDING))
             stuck = (await connection.execute(trouble.group_by(deliveries.c.status))).all()
         later = [row for row in rows if not row.due]
         return Backlog(
-            events=accepted[0],
-            oldest_event=accepted[1],
+            events=begun.events + put_off.events + untouched.events,
+            oldest_event=min(filter(None, (begun.oldest, put_off.oldest, untouched.oldest)), default=None),
             due={Lane(row.lane): Due(row.number, row.first) for row in rows if row.due},
             later=sum(row.number for row in later),
             next_try_at=min((row.first for row in later), default=None),
             sending=sending or 0,
             trouble={Status(status): number for status, number in stuck},
+            begun=tuple(newest),
+            put_off=put_off,
+            untouched=untouched,
         )
 
     async def shares(self, wanted: Filter) -> Sequence[Share]:
@@ -215,6 +238,25 @@ class Backlogs:
         async with self._database.write() as transaction:
             freed = await transaction.execute(update(events).where(kept).values(expanding_until=None))
             return len((await transaction.execute(statement)).all()) + freed.rowcount
+
+
+async def _unexpanded(connection: AsyncConnection, now: datetime) -> Sequence[Unexpanded]:
+    """The accepted events: those that are being expanded, those that say why they are not, the others."""
+    kind = case((_begun(now), 0), (events.c.reason != "", 1), else_=2).label("kind")
+    query = select(kind, func.count(), func.min(events.c.accepted_at)).where(_ACCEPTED).group_by(text("kind"))
+    found = {row[0]: Unexpanded(row[1], row[2]) for row in await connection.execute(query)}
+    return [found.get(number, _NO_EVENTS) for number in range(3)]
+
+
+def _newest(now: datetime) -> Select[tuple[datetime | None]]:
+    """When the newest delivery was made of each event that is being expanded; its ids sort by time."""
+    of_event = select(deliveries.c.created_at).where(deliveries.c.event == events.c.id)
+    last = of_event.order_by(deliveries.c.id.desc()).limit(1).scalar_subquery()
+    return select(last).select_from(events).where(_ACCEPTED, _begun(now))
+
+
+def _begun(now: datetime) -> ColumnElement[bool]:
+    return events.c.expander.is_not(None) & (events.c.expanding_until > now)
 
 
 def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:

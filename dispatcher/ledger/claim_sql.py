@@ -7,6 +7,7 @@ once instead of once a row; to PostgreSQL as arrays, and back as the driver's ow
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -70,6 +71,16 @@ class Statement:
             return listed
         return (await transaction.exec_driver_sql(self.postgresql, parameters)).all()
 
+    def run_in(self, database: sqlite3.Connection, *parameters: Any) -> Any:
+        """Carry it out, in SQLite's thread; what it gives."""
+        return database.execute(self.sqlite, parameters).fetchall()
+
+    def rows_in(self, database: sqlite3.Connection, *parameters: Any) -> list[Any]:
+        """What it selects, likewise."""
+        [[whole]] = self.run_in(database, *parameters)
+        listed: list[Any] = orjson.loads(whole)
+        return listed
+
 
 def _is_sqlite(transaction: AsyncConnection) -> bool:
     return transaction.dialect.name == "sqlite"
@@ -83,14 +94,19 @@ async def _at_once(transaction: AsyncConnection, statement: str, parameters: tup
 
 def ids(transaction: AsyncConnection, keys: list[str]) -> Any:
     """Ids as the first parameter."""
-    return orjson.dumps(keys).decode() if _is_sqlite(transaction) else keys
+    return text(keys) if _is_sqlite(transaction) else keys
 
 
 def table(transaction: AsyncConnection, batch: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
     """Rows as the first parameters."""
     if _is_sqlite(transaction):
-        return (orjson.dumps(batch, default=tuple).decode(),)
+        return (text(batch),)
     return tuple(map(list, zip(*batch, strict=True)))
+
+
+def text(batch: Sequence[Any]) -> str:
+    """Ids, or rows, as SQLite takes them."""
+    return orjson.dumps(batch, default=tuple).decode()
 
 
 def _by_id(statement: str) -> Statement:

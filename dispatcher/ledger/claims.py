@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -37,6 +38,7 @@ class Claims:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._one_hop = not database.many_writers
         self._unheard: list[tuple[Lease, Lane]] = []
 
     async def claim(
@@ -61,21 +63,43 @@ class Claims:
             now = self._database.now()
             ours = Lease(worker, now + lease)
             unheard, self._unheard = self._unheard, []
+            asked, wanted = (str(lane), micros(now), limit, worker), (optional, waiting)
+            picked = taken = None
             try:
-                async with self._database.write() as transaction:
-                    for lost, its_lane in unheard:
-                        await transaction.execute(undone(lost, its_lane, now))
-                    due = await claim_sql.PICK.rows(transaction, str(lane), micros(now), limit, worker)
-                    picked = [Picked._make(row) for row in due]
-                    barred = await _barred(transaction, picked, now, (optional, waiting))
-                    taken = [row for row in picked if row.id not in barred] if barred else picked
-                    await _take(transaction, taken, ours, now)
+                if self._one_hop and not unheard:
+                    picked = taken = await self._at_once(asked, ours, wanted)
+                if picked is None or taken is None:
+                    async with self._database.write() as transaction:
+                        for lost, its_lane in unheard:
+                            await transaction.execute(undone(lost, its_lane, now))
+                        due = await claim_sql.PICK.rows(transaction, *asked)
+                        picked = [Picked._make(row) for row in due]
+                        barred = await _barred(transaction, picked, now, wanted)
+                        taken = [row for row in picked if row.id not in barred] if barred else picked
+                        await _take(transaction, taken, ours, now)
             except ServiceUnreachable:
                 self._unheard += [*unheard, (ours, lane)]  # it may have been committed all the same
                 raise
             if taken or not picked:
                 moments = Moments()
                 return [claim_of(row, moments) for row in sorted(taken, key=lambda row: row.id)]
+
+    async def _at_once(
+        self, asked: tuple[str, int, int, str], ours: Lease, wanted: tuple[Collection[str], Collection[str]]
+    ) -> list[Picked] | None:
+        """What is due, taken over; None, and nothing was written, if any of it may have to be settled."""
+        now = asked[1]
+
+        def work(database: sqlite3.Connection) -> list[Picked] | None:
+            picked = [Picked._make(row) for row in claim_sql.PICK.rows_in(database, *asked)]
+            if any(row.cancelled for row in picked) or _over(picked, now) or _doubted(picked, wanted):
+                return None
+            if picked:
+                ids = claim_sql.text([row.id for row in picked])
+                claim_sql.TAKE.run_in(database, ids, micros(ours.until), ours.worker, now)
+            return picked
+
+        return await self._database.at_once(work)
 
     async def content(self, variant_ids: Sequence[int]) -> Mapping[int, VariantContent]:
         """The content of those variants, by their ids."""
@@ -97,12 +121,13 @@ class Claims:
         """
         if not recorded:
             return 0
-        now = self._database.now()
+        at = micros(self._database.now())
+        if self._one_hop:
+            return await self._database.at_once(_recording(recorded, at))
         async with self._database.write() as transaction:
             fences = await _fences(transaction, claim_sql.HELD_OR_LATE, [one.claim.id for one in recorded])
             kept = [one for one in recorded if fences.get(one.claim.id) == one.claim.fence]
             if kept:
-                at = micros(now)
                 rows = claim_sql.table(transaction, [settled(one, at) for one in kept])
                 await claim_sql.SETTLE_ALL.run(transaction, *rows, at)
                 await claim_sql.ATTEMPTS.run(transaction, *rows, at)
@@ -144,6 +169,38 @@ class Claims:
         return len(ours)
 
 
+def _recording(recorded: Sequence[Recorded], at: int) -> Callable[[sqlite3.Connection], int]:
+    """What `Claims.record` does in SQLite; what can be made ready is, before anybody waits for it."""
+    ids = claim_sql.text([one.claim.id for one in recorded])
+    whole = claim_sql.text([settled(one, at) for one in recorded])
+
+    def work(database: sqlite3.Connection) -> int:
+        fences = dict(claim_sql.HELD_OR_LATE.rows_in(database, ids))
+        kept = [one for one in recorded if fences.get(one.claim.id) == one.claim.fence]
+        refused = len(recorded) - len(kept)
+        rows = claim_sql.text([settled(one, at) for one in kept]) if refused else whole
+        if kept:
+            claim_sql.SETTLE_ALL.run_in(database, rows, at)
+            claim_sql.ATTEMPTS.run_in(database, rows, at)
+        return refused
+
+    return work
+
+
+def _over(picked: Sequence[Picked], at: int) -> bool:
+    """Whether any has expired."""
+    return any(row.expires_at is not None and row.expires_at <= at for row in picked)
+
+
+def _doubted(picked: Sequence[Picked], asked: tuple[Collection[str], Collection[str]]) -> bool:
+    """Whether anybody may have opted out of any, or any may have to wait; see `_barred`."""
+    if not picked or not (picked[0].stopped or picked[0].troubled):
+        return False
+    types = {row.type for row in picked}
+    optional, waiting = types.intersection(asked[0]), types.intersection(asked[1])
+    return bool((optional and picked[0].stopped) or (waiting and picked[0].troubled))
+
+
 async def _barred(
     transaction: AsyncConnection,
     picked: Sequence[Picked],
@@ -176,14 +233,11 @@ async def _unwanted(
     asked: tuple[Collection[str], Collection[str]],
 ) -> Mapping[str, Status]:
     """What its reader opted out of, and what waits while an incident affects its instance."""
-    if not picked:
+    if not _doubted(picked, asked):
         return {}
     types = {row.type for row in picked}
-    optional, waiting = types.intersection(asked[0]), types.intersection(asked[1])
-    stops = opted_out(optional if picked[0].stopped else ())
-    waits = affected(waiting if picked[0].troubled else ())
-    if not (optional and picked[0].stopped) and not (waiting and picked[0].troubled):
-        return {}
+    stops = opted_out(types.intersection(asked[0]) if picked[0].stopped else ())
+    waits = affected(types.intersection(asked[1]) if picked[0].troubled else ())
     query = select(deliveries.c.id, stops.label("stops")).where(
         deliveries.c.id.in_([row.id for row in picked]), or_(stops, waits)
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,6 +27,7 @@ TURN_SECONDS = 1.0  # how long it waits for a turn, which takes milliseconds, be
 CONNECT_SECONDS = 10  # a PostgreSQL server that has not answered by then is as good as down
 COMMAND_SECONDS = 60  # far above any statement here; ends a wait on a dead network
 POOL = 10  # connections per process; PostgreSQL's default limit is 100 for all of them
+_T = TypeVar("_T")
 _SETTING = "DISPATCHER_DATABASE_URL"
 _SHAPES = "write sqlite:////absolute/path.db or postgresql://user:password@host/name"
 _PRAGMAS = (
@@ -67,9 +69,9 @@ class Database:
             self.place = f"at {self.path}"
             self.engine = _sqlite_engine(address)
             self._reader = self.engine
-            turns = Turns(Path(f"{self.path}-turn"), TURN_SECONDS)
-            self._turn: Callable[[], AbstractAsyncContextManager[object]] = turns.taken
-            self._end_turns: Callable[[], None] = turns.close
+            self._turns = Turns(Path(f"{self.path}-turn"), TURN_SECONDS)
+            self._turn: Callable[[], AbstractAsyncContextManager[object]] = self._turns.taken
+            self._end_turns: Callable[[], None] = self._turns.close
         else:
             self.path = ""
             self.place = f"at {_server(address)}"
@@ -101,10 +103,64 @@ class Database:
             async with self._turn(), self._writer.begin() as connection:
                 yield connection
 
+    async def at_once(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """A transaction of SQLite in one call of its thread: committed, on the disk, when this returns.
+
+        Who writes keeps all others waiting. By `write` that lasts as long as the loop, and whoever has the
+        interpreter, take to come round after each statement; by this, only as long as SQLite is at it.
+
+        Args:
+            work: Carried out in the thread, without a word to the loop; undone if it raises.
+
+        Raises:
+            ServiceUnreachable: The database cannot be had, or is full, locked or read-only.
+        """
+        with translated(self.place):
+            async with self._turns.in_order(), self.engine.connect() as connection:
+                driver: Any = (await connection.get_raw_connection()).driver_connection
+                whole = _Whole(work, self._turns)
+                try:
+                    # It has no public way to carry out more than one statement.
+                    done: _T = await driver._execute(whole, driver._conn)  # noqa: SLF001 - see above
+                except asyncio.CancelledError:
+                    whole.given_up = True
+                    raise
+                return done
+
     async def close(self) -> None:
         """Give back every connection."""
         await self.engine.dispose()
         self._end_turns()
+
+
+class _Whole(Generic[_T]):
+    """A transaction from its turn to its end, for SQLite's thread.
+
+    Attributes:
+        given_up: Whether nobody waits for it any more; then it is undone, if it is not too late.
+    """
+
+    def __init__(self, work: Callable[[sqlite3.Connection], _T], turns: Turns) -> None:
+        self._work = work
+        self._turns = turns
+        self.given_up = False
+
+    def __call__(self, database: sqlite3.Connection) -> _T:
+        with self._turns.held():
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                done = self._work(database)
+                self._go_on()
+                database.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    database.rollback()
+                raise
+        return done
+
+    def _go_on(self) -> None:
+        if self.given_up:
+            raise sqlite3.InterfaceError("nobody waits for this transaction any more")
 
 
 def upsert(connection: AsyncConnection, table: Table) -> Any:

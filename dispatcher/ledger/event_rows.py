@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -15,10 +15,20 @@ from dispatcher.domain.delivery import Lane, Status
 from dispatcher.domain.event import Event, EventStatus, NewEvent, Selection
 from dispatcher.errors import EventConflict, EventInvalid, Problem
 from dispatcher.ledger.columns import Moment, storable
+from dispatcher.ledger.expansion_rows import moment
 from dispatcher.ledger.schema import deliveries, events
 
 #: What makes an event one of its own: its source, and the id that it has there.
 Name = tuple[str, str]
+#: In the order of `row_of`; a driver's own statement, for SQLAlchemy's takes as long again for each row.
+_COLUMNS = (
+    *("id", "accepted_at", "external_id", "source", "type", "effective_type", "lane", "selection", "thread"),
+    *("fields", "fingerprint", "time", "status", "reason", "warnings", "channels", "roles"),
+)
+_INTO = f"INSERT INTO events ({', '.join(_COLUMNS)}, expansion) VALUES"
+_KNOWN = "ON CONFLICT (external_id, source) DO NOTHING"
+_SQLITE = f"{_INTO} ({', '.join('?' * len(_COLUMNS))}, 0) {_KNOWN}"
+_POSTGRESQL = f"{_INTO} ({', '.join(f'${place}' for place in range(1, len(_COLUMNS) + 1))}, 0) {_KNOWN}"
 PAIRS = 500  # pairs in one IN list; PostgreSQL's driver takes 32,767 parameters
 
 
@@ -62,7 +72,7 @@ def distinct(new: Sequence[NewEvent]) -> dict[Name, NewEvent]:
     wanted: dict[Name, NewEvent] = {}
     for event in new:
         for key, text in (("source", event.source), ("id", event.external_id), ("thread", event.thread)):
-            if text and storable(text) != text:
+            if text and not text.isprintable() and storable(text) != text:
                 problem = "holds a NUL character or a broken Unicode character"
                 raise EventInvalid(Problem(key, problem, "send plain Unicode text"))
         known = wanted.setdefault((event.source, event.external_id), event)
@@ -91,35 +101,51 @@ async def kept(transaction: AsyncConnection, wanted: Mapping[Name, NewEvent]) ->
     return found
 
 
-def row_of(event: NewEvent) -> dict[str, Any]:
-    """What a new event's row says, but for its id and its moment.
+def row_of(event: NewEvent) -> tuple[Any, ...]:
+    """What a new event's row says, but for its id and its moment, as a driver takes it.
 
     Raises:
         EventInvalid: A field cannot be stored.
     """
     try:
-        orjson.dumps(event.fields)
+        fields = orjson.dumps(event.fields).decode()
     except TypeError as error:
         fix = "use numbers of at most 64 bits and plain Unicode text"
         raise EventInvalid(Problem("fields", f"cannot be stored: {error}", fix)) from None
-    return {
-        "source": event.source,
-        "external_id": event.external_id,
-        "type": event.type,
-        "effective_type": event.effective_type,
-        "lane": event.lane,
-        "selection": asdict(event.selection),
-        "thread": event.thread,
-        "fields": event.fields,
-        "fingerprint": event.fingerprint,
-        "time": event.time,
-        "status": EventStatus.RECORDED if event.record_only else EventStatus.ACCEPTED,
-        "reason": event.record_only,
-        "warnings": event.warnings,
-        "expansion": 0,
-        "channels": event.channels,
-        "roles": event.roles,
-    }
+    status = EventStatus.RECORDED if event.record_only else EventStatus.ACCEPTED
+    return (
+        event.external_id,
+        event.source,
+        event.type,
+        event.effective_type,
+        event.lane.value,
+        orjson.dumps(event.selection).decode(),
+        event.thread,
+        fields,
+        event.fingerprint,
+        None if event.time is None else moment(event.time),
+        status.value,
+        event.record_only,
+        orjson.dumps(event.warnings).decode() if event.warnings else "[]",
+        None if event.channels is None else orjson.dumps(event.channels).decode(),
+        None if event.roles is None else orjson.dumps(event.roles).decode(),
+    )
+
+
+async def add_rows(transaction: AsyncConnection, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Keep the rows of new events; one of a source and external id that is there stays as it is.
+
+    Args:
+        transaction: The transaction.
+        rows: Each with its id, the moment of its acceptance, and what `row_of` gave.
+
+    Returns:
+        How many were kept, if the driver tells; else a number below 0.
+    """
+    # In one order everywhere, so that two batches with common keys cannot wait for each other.
+    ordered = sorted(rows, key=itemgetter(2, 3))
+    statement = _SQLITE if transaction.dialect.name == "sqlite" else _POSTGRESQL
+    return (await transaction.exec_driver_sql(statement, ordered)).rowcount if ordered else 0
 
 
 def event_of(row: Any, counts: Mapping[Status, int]) -> Event:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from sqlalchemy import bindparam, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -20,8 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from dispatcher.domain.event import EventStatus, Heard, NewEvent
 from dispatcher.domain.plan import Advance, Plan, PlanKey
 from dispatcher.errors import EventInvalid
-from dispatcher.ledger.engine import Database, upsert
-from dispatcher.ledger.event_rows import Name, distinct, kept, name_of, row_of
+from dispatcher.ledger.engine import Database
+from dispatcher.ledger.event_rows import Name, add_rows, distinct, kept, name_of, row_of
+from dispatcher.ledger.expansion_rows import moment
 from dispatcher.ledger.ids import new_ids
 from dispatcher.ledger.plan_rows import add_moves, plans_about, save_plans
 from dispatcher.ledger.plan_steps import due_steps, one_at_a_time, settle
@@ -140,8 +141,10 @@ async def take_in(
         due, told = await due_steps(transaction, list(steps), now)
         late = {name: told.get(step, "") for step, name in steps.items() if step not in due}
         there = {name: event for name, event in wanted.items() if name not in late}
-        await _insert(transaction, [{"id": own[name], "accepted_at": now, **rows[name]} for name in there])
-        known = await kept(transaction, there)
+        at = moment(now)
+        added = await add_rows(transaction, [(own[name], at, *rows[name]) for name in there])
+        # Where all are new nobody needs to ask which are.
+        known = own if added == len(there) else await kept(transaction, there)
         fresh = [Intake(own[name], event, now) for name, event in there.items() if known[name] == own[name]]
         await settle(transaction, {one.event.step: one.id for one in fresh if one.event.step}, now)
         if about:
@@ -173,16 +176,6 @@ async def _aimed(advancer: Advancer, wanted: Mapping[Name, NewEvent]) -> dict[Na
 async def _done(aim: Aim, work: Callable[[], _Any]) -> _Any:
     """Work about a few plans is done here; about many, in a thread, for the loop has others to serve."""
     return await asyncio.to_thread(work) if aim.many else work()
-
-
-async def _insert(transaction: AsyncConnection, rows: list[dict[str, Any]]) -> None:
-    # In one order everywhere, so that two batches with common keys cannot wait for each other.
-    rows.sort(key=lambda row: (row["external_id"], row["source"]))
-    if rows:
-        statement = upsert(transaction, events).on_conflict_do_nothing(
-            index_elements=["external_id", "source"]
-        )
-        await transaction.execute(statement, rows)
 
 
 class _Turns:

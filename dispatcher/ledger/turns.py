@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 LOOK_SECONDS = 0.001
@@ -49,6 +50,24 @@ class Turns:
                     with suppress(OSError):
                         fcntl.flock(file, fcntl.LOCK_UN)
 
+    @asynccontextmanager
+    async def in_order(self) -> AsyncIterator[None]:
+        """Wait for a turn among the tasks of this process alone; within it a thread has `held`."""
+        async with self._one:
+            yield
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait, in a thread, for a turn among processes; let go of it before the loop hears of anything."""
+        file = self._opened()
+        locked = file is not None and self._waited(file)
+        try:
+            yield
+        finally:
+            if locked and file is not None:
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_UN)
+
     def close(self) -> None:
         """Let go of the file."""
         file, self._file = self._file, None
@@ -62,17 +81,32 @@ class Turns:
         return self._file
 
     async def _locked(self, file: int) -> bool:
-        ends = asyncio.get_running_loop().time() + (0 if self._stuck else self._patience)
+        ends = self._ends()
         while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if asyncio.get_running_loop().time() >= ends:
-                    self._stuck = True  # somebody was stopped in their turn; the others do not all wait
-                    return False
-                await asyncio.sleep(LOOK_SECONDS)
-            except OSError:
-                return False
-            else:
-                self._stuck = False
-                return True
+            had = self._tried(file, ends)
+            if had is not None:
+                return had
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _waited(self, file: int) -> bool:
+        ends = self._ends()
+        while (had := self._tried(file, ends)) is None:
+            time.sleep(LOOK_SECONDS)
+        return had
+
+    def _ends(self) -> float:
+        return time.monotonic() + (0 if self._stuck else self._patience)
+
+    def _tried(self, file: int, ends: float) -> bool | None:
+        """Whether the turn was had; None to ask again."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < ends:
+                return None
+            self._stuck = True  # somebody was stopped in their turn; the others do not all wait
+            return False
+        except OSError:
+            return False
+        self._stuck = False
+        return True

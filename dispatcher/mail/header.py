@@ -78,8 +78,10 @@ def mailbox(header: str, name: str | None, address: str) -> bytes:
         ValueError: The name has control characters (`checked`), or the address is none (`AddressInvalid`).
     """
     address = canonical(address)
+    if not name:
+        return f"{header}: {address}\r\n".encode("ascii")
     # Runs of blanks mean nothing in a name, and parsers treat them differently.
-    name = " ".join(checked(f"the name in {header}", name or "").split())
+    name = " ".join(checked(f"the name in {header}", name).split())
     if not name:
         return _lines([f"{header}: {address}"])
     angle = f"<{address}>"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -21,9 +21,20 @@ from dispatcher.domain.address import canonical
 from dispatcher.domain.house import Sender
 from dispatcher.mail import body, guard, header, parts
 from dispatcher.mail.content import DECIDE, RECIPIENT, SLOTS, UNSUBSCRIBE, Content, Invite, Method
-from dispatcher.mail.sealed import Sealed
+from dispatcher.mail.sealed import Place, Sealed
 
-__all__ = ["Addressee", "Sealed", "expected", "finish", "list_headers", "message_id", "seal"]
+__all__ = [
+    "Addressee",
+    "Place",
+    "Sealed",
+    "expected",
+    "filled",
+    "finish",
+    "list_headers",
+    "message_id",
+    "opening",
+    "seal",
+]
 
 _URL = re.compile(r"https://[\x21-\x3b\x3d\x3f-\x7e]{1,900}")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,60}")
@@ -153,27 +164,50 @@ def finish(sealed: Sealed, person: Addressee) -> bytes:
     Raises:
         ValueError: The address, name, an id or the URL of `person` cannot stand in a header.
     """
-    address = canonical(person.address)
-    if not person.unsubscribe and sealed.has(UNSUBSCRIBE):
-        raise ValueError("the mail has a link to unsubscribe, and no URL was given for it")
-    if not person.decide and sealed.has(DECIDE):
-        raise ValueError("the mail has a link to decide, and no URL was given for it")
+    runs = sealed.runs()
+    own = filled([run for run in runs if isinstance(run, Place)], person)
+    rest = (own[run] if isinstance(run, Place) else run for run in runs)
+    return b"".join((opening(sealed.subject, person), *rest))
+
+
+def opening(subject: bytes, person: Addressee) -> bytes:
+    """The headers that are the reader's own; what follows them is `Sealed.runs` with its places `filled`.
+
+    Args:
+        subject: The header, as `Sealed` has it.
+        person: Who it is for.
+
+    Raises:
+        ValueError: The address, name, an id or the URL of `person` cannot stand in a header.
+    """
     return b"".join(
         (
             _from(person.sender),
-            header.mailbox("To", person.name, address),
-            sealed.subject,
-            b"Date: %b\r\n" % format_datetime(person.date.astimezone(UTC)).encode("ascii"),
+            header.mailbox("To", person.name, person.address),
+            subject,
+            _date(person.date),
             header.identifier("Message-ID", person.message_id),
             _thread(person.thread_root),
             _one_click(person.unsubscribe),
-            sealed.head,
-            body.joined(sealed.text, _slots(address, person)),
-            sealed.middle,
-            body.joined(sealed.html, _slots(html.escape(address), person, html.escape)),
-            sealed.tail,
         )
     )
+
+
+def filled(places: Iterable[Place], person: Addressee) -> Mapping[Place, bytes]:
+    """What stands in each place for `person`, on lines of its own.
+
+    Raises:
+        ValueError: The address is none, or the mail has a link, and no URL was given for it.
+    """
+    said = {_ADDRESS: canonical(person.address), _STOP: person.unsubscribe, _DECIDE: person.decide}
+    found = {}
+    for place in places:
+        text = said[place.slot]
+        if not text:
+            to = "unsubscribe" if place.slot == _STOP else "decide"
+            raise ValueError(f"the mail has a link to {to}, and no URL was given for it")
+        found[place] = body.slot(html.escape(text) if place.page else text)
+    return found
 
 
 def expected(sealed: Sealed, person: Addressee) -> tuple[str, ...]:
@@ -222,14 +256,10 @@ _SAMPLE_SAID = "sample@example.com"
 _SAMPLE_SLOTS = {slot.encode(): body.slot(_SAMPLE_SAID) for slot in SLOTS}
 
 
-def _slots(
-    address: str, person: Addressee, escaped: Callable[[str], str] = lambda text: text
-) -> dict[bytes, bytes]:
-    return {
-        _ADDRESS: body.slot(address),
-        _STOP: body.slot(escaped(person.unsubscribe or "")),
-        _DECIDE: body.slot(escaped(person.decide or "")),
-    }
+@lru_cache(256)
+def _date(moment: datetime) -> bytes:
+    """The header; deliveries of one part share their moment."""
+    return b"Date: %b\r\n" % format_datetime(moment.astimezone(UTC)).encode("ascii")
 
 
 @lru_cache(64)

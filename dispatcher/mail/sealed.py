@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import orjson
 
 _VERSION = 1
+
+
+class Place(NamedTuple):
+    """Where the reader's own address or link goes: the name of a slot, and whether that is in the page."""
+
+    slot: bytes
+    page: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,18 @@ class Sealed:
     def has(self, slot: str) -> bool:
         """Whether there is a place in the bodies for what is the reader's own."""
         return slot.encode() in self.text or slot.encode() in self.html
+
+    def runs(self) -> tuple[bytes | Place, ...]:
+        """All that follows the reader's own headers: whole lines, and between them the places to fill."""
+        found: list[bytes | Place] = []
+        run = self.head
+        for pieces, after, page in ((self.text, self.middle, False), (self.html, self.tail, True)):
+            for index, piece in enumerate(pieces):
+                if index % 2:
+                    found += [run, Place(piece, page)]
+                run = b"" if index % 2 else run + piece
+            run += after
+        return (*found, run)
 
     def dump(self) -> bytes:
         """The bytes that `load` reads."""

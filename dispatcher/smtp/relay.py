@@ -112,11 +112,13 @@ class Relay:
             return replies.unsendable(problem)
         if pause := await self._domains.enter(envelope.recipient, urgent=urgent):
             return replies.domain_full(pause)
-        began = self._clock()
+        began, outcome = self._clock(), None
         try:
-            return await self._in_a_slot(envelope, wanted, urgent=urgent)
+            outcome = await self._in_a_slot(envelope, wanted, urgent=urgent)
         finally:
-            self._domains.leave(envelope.recipient, began)
+            tried = outcome is not None and outcome.tried
+            self._domains.leave(envelope.recipient, began, tried=tried)
+        return outcome
 
     async def _in_a_slot(
         self, envelope: Envelope, wanted: Callable[[], bool], *, urgent: bool

@@ -6,18 +6,23 @@ its share of a server. Pure: the clock is the caller's, in monotonic seconds.
 
 from __future__ import annotations
 
+from collections import deque
+
 #: What a server gets before it has answered anything; Postfix begins with five.
 FIRST = 4
 #: How long a server that had too much is not given more.
 HOLD_SECONDS = 30.0
 #: Answers within this are quick, whatever others took.
 QUICK_SECONDS = 0.25
-#: Answers that take so many times the quickest tell that more sessions only wait for each other.
+#: Answers that all take so many times the quickest tell that more sessions only wait for each other. Where
+#: some are as quick as they were, the others have reasons of their own: another domain, a large message.
 SLOWER = 2.0
 #: A server that says nothing for so long while mail waits is given one more.
 SILENT_SECONDS = 1.0
 #: Each answer weighs an eighth in what answers take, as in TCP's round-trip times (RFC 6298).
 _WEIGHT = 1 / 8
+#: So many answers are looked at for one that is as quick as it was.
+_LATELY = 8
 #: The quickest is forgotten at this rate an answer, for servers change.
 _FORGET = 1.0001
 
@@ -46,6 +51,7 @@ class Width:
         self._silent_since: float | None = None
         self._usual: float | None = None
         self._quickest = float("inf")
+        self._lately: deque[float] = deque(maxlen=_LATELY)
 
     def answered(self, now: float, seconds: float, *, full: bool) -> bool:
         """The server carried out a transaction in so many seconds.
@@ -62,9 +68,10 @@ class Width:
         self._silent_since = None
         self._usual = seconds if self._usual is None else self._usual + _WEIGHT * (seconds - self._usual)
         self._quickest = min(self._quickest * _FORGET, self._usual)
+        self._lately.append(seconds)
         if not full or self.room >= self._most or now < self._held_until:
             return False
-        if self._usual > max(QUICK_SECONDS, SLOWER * self._quickest):
+        if min(self._lately) > max(QUICK_SECONDS, SLOWER * self._quickest):
             return False
         # One more an answer, which doubles in a round, until it once was too much; then one more a round.
         self._credit += 1 / self.room if self._careful else 1

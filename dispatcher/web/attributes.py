@@ -17,6 +17,7 @@ REQUIRED: Final = {
     "type": "give a communication type of the catalogue, like planned-maintenance",
 }
 _OPTIONAL: Final = ("datacontenttype", "dataschema", "subject", "time")
+_KNOWN: Final = frozenset({*REQUIRED, *_OPTIONAL})
 _NAME: Final = re.compile(r"[a-z0-9]+")
 #: RFC 3986, 4.1, as far as characters tell.
 _URI_REFERENCE: Final = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")
@@ -50,7 +51,7 @@ def problems_of(attributes: Mapping[str, Any], place: str) -> Iterator[Problem]:
     for name, value in attributes.items():
         if value is None:
             continue
-        if _NAME.fullmatch(name) is None:
+        if name not in _KNOWN and _NAME.fullmatch(name) is None:
             fix = "a name has the letters a-z and digits only; what the event says goes into data"
             yield Problem(f"{place}{name[:60]}", "is no attribute's name", fix)
         elif wrong := _wrong(name, value):
@@ -73,7 +74,7 @@ def parse_time(text: str) -> datetime:
 
 def _wrong(name: str, value: Any) -> tuple[str, str] | None:
     """What is wrong with one attribute's value and what would be right."""
-    if name not in REQUIRED and name not in _OPTIONAL:
+    if name not in _KNOWN:
         return _wrong_extension(value)
     if not isinstance(value, str):
         return "is not text", REQUIRED.get(name, "give text")

@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from dispatcher.domain.delivery import Lane
 from dispatcher.errors import ServiceUnreachable
-from dispatcher.flow.status import SLOW, age, relay_word
+from dispatcher.flow.status import age, relay_word
+from dispatcher.flow.waits import SLOW
 from dispatcher.ledger.ledger import Ledger
 from dispatcher.ledger.workers import ALIVE_WITHIN
 from dispatcher.queue.bell import Bell

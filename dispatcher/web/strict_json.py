@@ -12,6 +12,7 @@ import orjson
 MAX_DEPTH: Final = 32
 # Every end of a name, and perhaps something within a string that looks like one.
 _NAME_ENDS: Final = re.compile(rb'"\s*:')
+_HOLDERS: Final = frozenset({dict, list})
 
 
 class JsonMalformed(ValueError):  # noqa: N818
@@ -42,17 +43,18 @@ def loads(body: bytes) -> Any:
 
 def _names(value: Any) -> int:
     """How many names there are in all objects, level by level: recursion would have limits of its own."""
-    names, depth, level = 0, 0, [value]
+    names, depth = 0, 0
+    level = [value] if type(value) in _HOLDERS else []
     while level:
         depth += 1
         below: list[Any] = []
         for one in level:
-            if isinstance(one, dict):
+            if type(one) is dict:
                 names += len(one)
-                below.extend(one.values())
-            elif isinstance(one, list):
-                below.extend(one)
-        level = [one for one in below if isinstance(one, dict | list)]
+                below += [held for held in one.values() if type(held) in _HOLDERS]
+            else:
+                below += [held for held in one if type(held) in _HOLDERS]
+        level = below
         if depth > MAX_DEPTH:
             raise JsonMalformed(f"nests deeper than {MAX_DEPTH} levels")
     return names

@@ -8,7 +8,7 @@ from ledger_records import DEFERRED, FAILED, LEASE, LOST, SENT, claim, expanded,
 
 from dispatcher.domain.delivery import Lane, OnUncertain, Status
 from dispatcher.ledger import Backlog, Due, Filter, Ledger, Recorded
-from dispatcher.ledger.backlog import Share
+from dispatcher.ledger.backlog import Share, Unexpanded
 
 
 async def test_an_empty_ledger_has_no_backlog(ledger: Ledger) -> None:
@@ -48,6 +48,7 @@ async def test_the_backlog_says_what_waits_and_since_when(ledger: Ledger, clock:
         next_try_at=start + timedelta(minutes=6),
         sending=1,
         trouble={Status.FAILED: 1, Status.HELD: 1, Status.UNCERTAIN: 1, Status.DEFERRED: 1},
+        untouched=Unexpanded(2, accepted),
     )
     clock.now = start + timedelta(minutes=6)
     backlog = await ledger.backlog.look()

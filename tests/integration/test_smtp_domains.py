@@ -14,8 +14,9 @@ from smtp_server import Rule, SmtpServer
 from dispatcher.domain.delivery import Outcome, Status
 from dispatcher.settings import DomainLimit
 from dispatcher.smtp import domains
-from dispatcher.smtp.domains import LATEST, PARKED
+from dispatcher.smtp.domains import PARKED
 from dispatcher.smtp.relay import Envelope, Relay, Timeouts
+from dispatcher.smtp.returns import EARLY_SECONDS, LATEST, SOONEST
 
 QUICK = Timeouts(connect=5, mail=5, recipient=5, data_start=5, data_end=5, reset=1, quit=0.2)
 
@@ -97,7 +98,7 @@ async def test_the_limit_of_every_other_domain_is_each_ones_own(server: SmtpServ
 
 
 async def test_a_backlog_is_told_when_to_come_back(server: SmtpServer, relay: Relay) -> None:
-    """Each gets a turn of its own, as far apart as the rate lets mail through, and none is a try."""
+    """Each comes shortly before its turn, as far apart as the rate lets mail through, and none is a try."""
     relay.limit({"slow.example": DomainLimit(None, 1, 20)})
     outcomes = await asyncio.gather(*start(relay, mails(12)))
     sent, away = outcomes[0], outcomes[1:]
@@ -106,7 +107,8 @@ async def test_a_backlog_is_told_when_to_come_back(server: SmtpServer, relay: Re
     assert {(outcome.status, outcome.reason, outcome.tried) for outcome in away} == {
         (Status.DEFERRED, "domain_limit", False)
     }
-    assert [round(outcome.later) for outcome in away] == [20 * n for n in range(1, 12)]
+    early = [20 * number - outcome.later for number, outcome in enumerate(away, 1)]
+    assert 0 <= min(early) <= max(early) <= 2 * EARLY_SECONDS
     assert len(server.kept) == 1
 
 
@@ -131,8 +133,10 @@ async def test_few_wait_for_their_turn_and_the_rest_comes_back(server: SmtpServe
     release(stuck)
     await asyncio.gather(*tasks)
 
-    assert len(away) == 29  # one is on its way
-    assert all(outcome.later >= 1 for outcome in away)
+    assert (
+        len(away) == PARKED + 30 - 1 - PARKED * 4 // 5
+    )  # one is on its way, some places are another domain's
+    assert all(outcome.later >= SOONEST for outcome in away)
 
 
 async def test_urgent_mail_goes_before_others_of_its_domain(server: SmtpServer, relay: Relay) -> None:

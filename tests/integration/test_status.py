@@ -18,14 +18,15 @@ from ledger_records import (
     claim,
     expanded,
     lapse,
+    new_delivery,
     new_event,
     people,
 )
 from web_service import NO_REDIS
 
-from dispatcher.domain.delivery import Lane, OnUncertain, Status
+from dispatcher.domain.delivery import Lane, NewVariant, OnUncertain, Status
 from dispatcher.flow.status import look, relay_word, status_json
-from dispatcher.ledger import Heartbeat, Ledger, Recorded
+from dispatcher.ledger import Expansion, Heartbeat, Ledger, Recorded
 from dispatcher.queue.bell import Bell
 from dispatcher.queue.embedded import EmbeddedValkey
 
@@ -176,9 +177,42 @@ async def test_what_waits_for_a_minute_is_told(ledger: Ledger, bell: Bell, clock
     assert status_json(late)["lanes"]["normal"]["oldest_due_seconds"] == 61
     assert status_json(late)["events"] == {
         "waiting": 1,
+        "begun": 0,
         "oldest_at": "2026-03-01T12:00:00Z",
         "oldest_seconds": 61,
     }
+
+
+async def test_a_large_event_that_comes_on_is_no_problem(ledger: Ledger, bell: Bell, clock: Clock) -> None:
+    """Nor is what is behind it; an event that says why it waits is, and one of which nothing new comes."""
+    ids = [(await ledger.events.add([new_event(name)]))[0].id for name in ("large", "behind", "broken")]
+    await ledger.expansions.begin(ids[0], timedelta(hours=1), "w1")
+    going = ledger.expansions.expanding(ids[0])
+    clock.advance(minutes=5)
+    variant = NewVariant("v1", "Hello", b"", "test@0")
+    await going.store(Expansion([variant], [new_delivery(*people(1))], ["<1@x>"], last=False))
+    await alive(ledger, clock, CLOSED | {"rates": {"normal": 1.0}})
+    comes_on = await look(ledger, bell)
+    await ledger.expansions.postpone(ids[2], "its template is broken")
+    broken = await look(ledger, bell)
+    clock.advance(seconds=61)
+    await alive(ledger, clock, CLOSED | {"rates": {"normal": 1.0}})
+    halted = await look(ledger, bell)
+
+    assert list(comes_on.problems) == []
+    assert status_json(comes_on)["events"] | {"oldest_at": ""} == {
+        "waiting": 3,
+        "begun": 1,
+        "oldest_at": "",
+        "oldest_seconds": 300,
+    }
+    assert list(broken.problems) == [
+        "1 event waits to be expanded, the oldest since 12:00Z. `dispatcher events` tells why."
+    ]
+    assert list(halted.problems) == [
+        "2 events wait to be expanded, the oldest since 12:00Z. `dispatcher events` tells why.",
+        "1 event is being expanded, and nothing new came of it since 12:05Z; look at the log of its worker.",
+    ]
 
 
 async def test_without_redis_there_is_a_report(ledger: Ledger, clock: Clock) -> None:

@@ -1,10 +1,14 @@
-"""How far a send is, where nobody looks at a terminal."""
+"""How far a send is, on a terminal and where there is none."""
 
 from __future__ import annotations
 
-import pytest
+from io import StringIO
 
-from dispatcher.cli.progress import shown
+import pytest
+from rich.console import Console
+from rich.progress import Progress
+
+from dispatcher.cli.progress import _columns, shown
 
 
 class Watch:
@@ -51,3 +55,33 @@ def test_the_quiet_are_only_warned(capsys: pytest.CaptureFixture[str]) -> None:
         show.warn("the server takes nothing")
 
     assert capsys.readouterr().err == "Warning: the server takes nothing\n"
+
+
+@pytest.mark.parametrize(
+    ("width", "told"),
+    [(20, "2%"), (40, "18,750 of 1,000,000"), (50, "18,750 of 1,000,000  -:--:--")],
+)
+def test_a_narrow_terminal_has_fewer_figures_and_each_whole(width: int, told: str) -> None:
+    """What there is no room for is left out, one thing after the other; nothing is cut or wrapped."""
+    assert bar(width) == told
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_wide_terminal_has_a_bar(width: int) -> None:
+    """It takes what the figures leave."""
+    line = bar(width)
+
+    assert line.startswith("Sending ")
+    assert line.endswith(" 18,750 of 1,000,000  -:--:--")
+    assert len(line) <= width
+
+
+def bar(width: int) -> str:
+    """What a terminal of so many columns shows; it is one line."""
+    console = Console(file=StringIO(), force_terminal=True, width=width, color_system=None)
+    progress = Progress(*_columns(width), console=console)
+    progress.add_task("", total=1_000_000, completed=18_750)
+    with console.capture() as captured:
+        console.print(progress)
+    [line] = captured.get().splitlines()
+    return line.strip()

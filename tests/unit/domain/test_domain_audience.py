@@ -9,7 +9,7 @@ from domain_examples import shipped, steady
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatcher.domain.audience import Question, explain_absence, resolve
+from dispatcher.domain.audience import Question, explain_absence, readers, resolve
 from dispatcher.domain.delivery import Reason
 from dispatcher.domain.house import Owner
 from dispatcher.domain.instance import Instance, ListedPerson
@@ -437,3 +437,16 @@ def test_owners_get_nothing_else() -> None:
     asked = Question("planned-maintenance", shipped().types["planned-maintenance"], TODAY, {}, (owner,))
 
     assert [one.address for one in resolve(asked, instance).recipients] == ["a@x.example"]
+
+
+@pytest.mark.parametrize("key", ["planned-maintenance", "update-scheduled", "update-succeeded"])
+def test_one_after_the_other_they_are_the_same(key: str) -> None:
+    """Who goes through the readers of an instance meets exactly those whom its audience has."""
+    person = instance(
+        admins=["a@x.example", {"address": "B@x.example", "language": "ja"}],
+        recipients=[{"address": "b@x.example", "name": "B", "only": ["update"]}, "c@x.example"],
+        users=["C@x.example", {"address": "a@x.example", "time_zone": "Europe/Paris"}],
+        partners=["d@x.example"],
+    )
+
+    assert tuple(readers(question(key), person)) == resolve(question(key), person).recipients

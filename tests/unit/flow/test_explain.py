@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -68,3 +69,10 @@ def test_the_end_of_a_mail_is_told_while_it_matters(status: Status) -> None:
 
     assert [line for line in told(status, NOON) if line in {WAITS, OVER}] == ([expected] if expected else [])
     assert not [line for line in told(status, None) if "expires" in line or "over" in line]
+
+
+def test_large_numbers_are_easy_to_read() -> None:
+    """As everywhere else, thousands are parted."""
+    event = replace(EVENT, counts={Status.SENT: 2_001, Status.FAILED: 12})
+
+    assert "  is expanded (12 failed, 2,001 sent)" in list(tell(Story(event, [])))

@@ -7,8 +7,7 @@ from aiosmtplib.email import parse_address, quote_address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher.smtp.envelope import _USUAL, Envelope, is_plain, problem
-from dispatcher.smtp.transaction import dot_stuffed
+from dispatcher.smtp.envelope import _USUAL, Envelope, is_plain, lines, problem
 
 MESSAGE = b"Subject: x\r\n\r\nbody\r\n"
 PLAIN = ("a@b.example", "first.last+tag@xn--bcher-kva.example", "o'neil@b.example", "a@[127.0.0.1]")
@@ -138,4 +137,27 @@ def test_an_envelope_prints_without_its_message() -> None:
 )
 def test_leading_dots_are_doubled(message: bytes, wire: bytes) -> None:
     """No line of a message can be taken for its end."""
-    assert dot_stuffed(message) == wire
+    assert Envelope("a@b.example", "c@d.example", message).wire() == wire
+
+
+_LINES = st.lists(st.text(alphabet=".ab", max_size=4).map(lambda text: f"{text}\r\n".encode()), min_size=1)
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(_LINES.map(b"".join), min_size=1))
+def test_lines_that_were_looked_at_before_leave_as_the_whole_does(parts: list[bytes]) -> None:
+    """A message in parts has the octets on the wire, and the size, that it has in one piece."""
+    whole = Envelope("a@b.example", "c@d.example", b"".join(parts))
+    cut = Envelope("a@b.example", "c@d.example", tuple(map(lines, parts)))
+
+    assert (cut.wire(), cut.size) == (whole.wire(), whole.size)
+    assert problem(cut) is None
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"no end", b"a\nb\r\n", b"a\rb\r\n", b"\xff\r\n", b"x" * 999 + b"\r\n"]
+)
+def test_what_is_no_line_is_never_taken_for_one(text: bytes) -> None:
+    """Nothing becomes part of a message that could end a line at some servers and not at others."""
+    with pytest.raises(ValueError, match="The message"):
+        lines(text)

@@ -43,6 +43,17 @@ def test_a_server_that_takes_its_time_over_each_message_gets_more() -> None:
     assert answer(Width(20), 100, seconds=SLOW) == 20
 
 
+def test_one_domain_that_is_slow_does_not_look_like_too_much() -> None:
+    """As long as others are answered as quickly as they were, it has reasons of its own."""
+    width = Width(8)
+    answer(width, 1)
+    for _ in range(3):
+        answer(width, 1, seconds=1.5)
+        answer(width, 1)
+
+    assert width.room == 8
+
+
 def test_too_much_makes_half_and_then_it_grows_by_one_a_round() -> None:
     """Not before half a minute has passed, and slowly then."""
     width = Width(16)
