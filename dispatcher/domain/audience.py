@@ -41,12 +41,14 @@ class Recipient:
     @property
     def roles(self) -> tuple[str, ...]:
         """The roles among the reasons, each once, in their order."""
+        if len(self.reasons) == 1:  # nearly everybody; asked for several times a reader
+            return (self.reasons[0].role,)
         return tuple(dict.fromkeys(reason.role for reason in self.reasons))
 
     @property
     def sender(self) -> str:
         """The sender's key: partners of record hear from an address of their own."""
-        return "partners" if set(self.roles) == {"partners"} else "default"
+        return "partners" if self.roles == ("partners",) else "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,8 @@ def _refusal(question: Question, role: str, person: Person, wanted: tuple[str, .
         return f"{question.key} goes to {roles}, not to {role}"
     if role != "recipients" or not isinstance(person, ListedPerson):
         return ""  # only the notification list can be narrowed
+    if person.until is None and not (person.only or person.except_):
+        return ""
     keys = {question.key, question.type.banner}
     if person.until is not None and question.today > person.until:
         return f"the entry ended on {person.until.isoformat()} (until)"

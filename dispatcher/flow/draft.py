@@ -100,11 +100,10 @@ class Draft:
     def add(self, reader: Reader) -> None:
         """A delivery for a reader, and the content if they are the first who reads it."""
         recipient, root, moved = reader.recipient, self.past.root(reader), self._moved_from(reader)
-        names = tuple(instance.id for instance in reader.instances)
+        names = tuple([instance.id for instance in reader.instances])
         self._turn_to(names)
-        language = self._spec.language_for(recipient.language)
-        roles, sender = recipient.roles, recipient.sender
-        parts = (",".join(names), language, recipient.time_zone, "+".join(roles), sender)
+        language, sender = self._spec.language_for(recipient.language), recipient.sender
+        parts = (",".join(names), language, recipient.time_zone, "+".join(recipient.roles), sender)
         content = key = "|".join((*parts, "moved") if moved else parts)
         subject = self._kept_subject(root, language)
         if subject:

@@ -42,6 +42,8 @@ class Past:
 
     def root(self, reader: Reader) -> Root | None:
         """What the thread began with for a reader; None if it begins now."""
+        if not self.roots:
+            return None
         address = folded(reader.recipient.address)
         found = (self.roots.get((one.id, address)) for one in reader.instances)
         return next(filter(None, found), None)

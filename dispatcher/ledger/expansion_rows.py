@@ -116,16 +116,19 @@ def rows_of(
     """
     rows: list[tuple[Any, ...]] = []
     seen: set[tuple[str, str]] = set()
+    about: tuple[tuple[str, ...], str] = ((), "[]")  # the same for thousands in a row
     for one, message_id in zip(made, message_ids, strict=True):
         to = folded(one.address)
         if (one.instance, to) in seen:
             continue
         seen.add((one.instance, to))
+        if one.instances != about[0]:
+            about = one.instances, _json(one.instances)
         rows.append(
             (
                 next(ids),
                 one.instance,
-                _json(one.instances),
+                about[1],
                 one.address,
                 to,
                 one.name,

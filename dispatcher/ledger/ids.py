@@ -26,8 +26,10 @@ def new_ids(prefix: str, moment: datetime, token: Callable[[int], str]) -> Itera
     head = prefix + _base32(int(moment.timestamp() * 1000), _TIME)
     number = int(token(8), 16) >> 5  # one bit is left free, so that counting on never overflows
     while True:
-        yield head + _base32(number, _RANDOM)
-        number += 1
+        high = head + _base32(number >> 10, _RANDOM - 1)
+        for low in _PAIRS[number & 1023 :]:
+            yield high + low
+        number = (number | 1023) + 1
 
 
 def _base32(number: int, pairs: int) -> str:
