@@ -37,9 +37,10 @@ def publish(results: Path, part: Path, plot: Path) -> None:
         raise SystemExit(f"{results.name} is not published: {', '.join(failed)} failed in that run")
     text = replaced(PAGE.read_text(encoding="utf-8"), "figures", figures(found))
     if part.exists():
-        profiled = json.loads(part.read_text(encoding="utf-8"))["measurements"].get("stages")
+        whole = json.loads(part.read_text(encoding="utf-8"))
+        profiled = whole["measurements"].get("stages")
         if profiled and profiled["rows"]:
-            text = replaced(text, "stages", _stages(profiled["rows"]))
+            text = replaced(text, "stages", _stages(profiled["rows"], whole["began"][:10], whole["machine"]))
     PAGE.write_text(text, encoding="utf-8")
     shutil.copyfile(plot, PICTURE)
 
@@ -62,7 +63,8 @@ def figures(found: Mapping[str, Any]) -> str:
     where = (
         f"Measured on {found['began'][:10]} in {found['seconds']:.0f} s: {machine['processor']}, "
         f"{machine['cores']} cores, {machine['memory_gb']} GB, {machine['system']}, {machine['disk']}, "
-        f"Python {machine['python']}, {', '.join(machine['tools'])}."
+        f"Python {machine['python']}, SQLite {machine['sqlite']}, {', '.join(machine['tools'])}; "
+        f"load before {machine['load_before']}, commit {machine['commit'] or 'unknown'}."
     )
     lines = [where, "", "| what | figure | ratio | goal | met |", "|---|---|---|---|---|"]
     for section in found["measurements"].values():
@@ -77,8 +79,11 @@ def _line(row: Mapping[str, Any]) -> str:
     return f"| {' | '.join(cells)} | {_VERDICTS[row['met']]} |"
 
 
-def _stages(rows: list[Mapping[str, Any]]) -> str:
-    lines = ["| stage | CPU a message | share |", "|---|---|---|"]
+def _stages(rows: list[Mapping[str, Any]], day: str, machine: Mapping[str, Any]) -> str:
+    where = (
+        f"Profiled on {day}: {machine['processor']}, {machine['cores']} cores, commit {machine['commit']}."
+    )
+    lines = [where, "", "| stage | CPU a message | share |", "|---|---|---|"]
     for row in rows:
         name = row["what"].removeprefix("CPU a message: ")
         lines.append(f"| {name} | {short(row['figure'])} {row['unit']} | {row['note']} |")

@@ -54,8 +54,8 @@ def crowd(root: Path, people: int, domain: str = "crowd.example") -> int:
     left, files = people, 0
     while left:
         files += 1
-        lines = [f"instance: crowd-{files}", f"name: Crowd {files}", f"admins: [admin{files}@{domain}]"]
-        lines += ["recipients:"]
+        lines = [f"instance: crowd-{files}", f"name: Crowd {files}", "region: emea"]
+        lines += [f"admins: [admin{files}@{domain}]", "recipients:"]
         size = sum(map(len, lines)) + 200
         left -= 1
         while left:
@@ -69,7 +69,7 @@ def crowd(root: Path, people: int, domain: str = "crowd.example") -> int:
                 break
             lines.append(line)
             left -= 1
-        _write(root, f"crowd-{files}", lines if len(lines) > 4 else lines[:-1])
+        _write(root, f"crowd-{files}", lines if len(lines) > 5 else lines[:-1])
     return files
 
 

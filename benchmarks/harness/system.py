@@ -25,6 +25,11 @@ from dispatcher.files.catalogue_file import load_catalogue
 _COMMAND = (sys.executable, "-c", "from dispatcher.cli.main import main; main()")
 _START_SECONDS = 120
 _STOP_SECONDS = 60
+_SETTLE_SECONDS = 90
+#: Seconds that a worker is ready before it renders ahead, and some.
+_BEFORE_AHEAD = 1.5
+#: Seconds of CPU in a second; who renders ahead uses half of one.
+_AT_REST = 0.15
 _TICK = os.sysconf("SC_CLK_TCK")
 TOKEN = "bench"
 
@@ -66,6 +71,15 @@ class System:
                 with suppress(FileNotFoundError):  # it may end while it is looked at
                     found[f"{name}: {_name(child)}"] = peak_memory(child)
         return found
+
+    def settle(self) -> None:
+        """Wait until all are at rest: for seconds after they are ready, workers render ahead."""
+        ends = time.monotonic() + _SETTLE_SECONDS
+        time.sleep(_BEFORE_AHEAD)
+        before = float("-inf")
+        while (now := self.cpu()) - before > _AT_REST and time.monotonic() < ends:
+            before = now
+            time.sleep(1)
 
     def event(
         self, kind: str, instances: Sequence[str] | Mapping[str, str] | str, **fields: Any

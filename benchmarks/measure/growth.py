@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.bench import Bench
 from benchmarks.harness import roots, sinks, system
 from benchmarks.harness.figures import Goal, Row, Section
-from benchmarks.measure.runs import Plan, crowd, once
+from benchmarks.measure.runs import Plan, crowd, first_mails, lay_out_first, once
 
 _SMALL = 10_000
 _MILLION = 1_000_000
@@ -15,8 +15,6 @@ _TOWN = 1_000
 _SIZES = (1_000, 10_000)
 #: The smallest size is measured so often: its second is too short for one look.
 _REPEATS = 5
-#: Events to a town of each language that go before, uncounted: templates are read, shapes and courses found.
-_WARM = 5
 
 
 def memory(bench: Bench) -> Section:
@@ -80,13 +78,9 @@ def _cost(bench: Bench, size: int) -> tuple[float, float]:
     with bench.place("cost") as folder, sinks.fastest(folder) as sink:
         root = roots.lay_out(folder / "root")
         roots.towns(root, towns, _TOWN, region="emea")
-        # One town of each language, for the shapes.
-        roots.towns(root, 9, 20, first=towns, region="japan")
+        lay_out_first(root, towns)
         with system.running(root, folder / "state", sink.port) as running:
-            for number in range(_WARM):
-                warm = running.event("planned-maintenance", [f"town-{towns + one}" for one in range(9)])
-                running.send(warm)
-                sinks.expect(sink, (number + 1) * 9 * 20, 60)
+            first_mails(running, sink, towns)
             repeats = _REPEATS if size <= _SIZES[0] else 1
             runs = [_again(running, sink, towns * _TOWN, towns) for _ in range(repeats)]
     number = sum(run[2] for run in runs)

@@ -124,7 +124,7 @@ def _type(root: Path, catalogue: Catalogue, key: str) -> _Costs:
 
 
 def _peer(root: Path, translations: Translations, views: list[View]) -> tuple[float, float]:
-    """Seconds of CPU a mail with an ordinary Jinja2 environment and premailer; the same up to bytes."""
+    """Seconds of CPU a mail with the templates' Jinja2 environment, untraced, and premailer; up to bytes."""
     html, text = html_environment(root / "templates"), text_environment(root / "templates")
 
     def bodies(view: View) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.harness import roots, sinks, system
 from benchmarks.harness.figures import Row, Section
-from benchmarks.measure.runs import once
+from benchmarks.measure.runs import first_mails, lay_out_first, once
 
 _MOST = 30_000
 _SAMPLES_PER_SECOND = 200
@@ -51,7 +51,9 @@ def stages(bench: Bench) -> Section:
     with bench.place("stages") as folder, sinks.fastest(folder) as sink:
         root = roots.lay_out(folder / "root")
         towns = roots.crowd(root, size)
+        lay_out_first(root, 0)
         with system.running(root, folder / "state", sink.port) as running:
+            first_mails(running, sink, 0)
             pid = running.processes["worker 1"].pid
             before = _threads(pid)
             raw = folder / "samples"
@@ -71,7 +73,7 @@ def stages(bench: Bench) -> Section:
             with subprocess.Popen(
                 [spy, "record", "--threads", *options], stdout=quiet, stderr=quiet
             ) as process:
-                run = once(running, sink, size, towns)
+                run = once(running, sink, size, towns, {"region": "emea"})
                 process.send_signal(signal.SIGINT)
             after = _threads(pid)
             databases = _databases(spy, pid)

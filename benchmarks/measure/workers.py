@@ -22,7 +22,8 @@ def workers(bench: Bench) -> Section:
     size = min(20_000, bench.options.recipients)
     one, two = (crowd(bench, Plan(size, workers=number)).rate for number in (1, 2))
     single, fleet = _slow(bench, 1), _slow(bench, _FLEET)
-    relay = f"a relay that takes {_DELAY_MS:g} ms a message, {_CONNECTIONS} connections a worker"
+    each = f"{_CONNECTIONS} connections a worker, half of them for urgent mail"
+    relay = f"a relay that takes {_DELAY_MS:g} ms a message, {each}"
     return Section(
         rows=[
             Row(

@@ -5,8 +5,8 @@ As the demo of arq's documentation (arq-docs.helpmanual.io, "Usage": a `WorkerSe
 example of aiosmtplib's ("Sending Messages": build an `EmailMessage`, ``await aiosmtplib.send(message,
 hostname=…, port=…)``, which connects anew for each). The job renders with Jinja2, inlines with premailer and
 builds the message. Two worker processes, real Valkey. Run twice: with arq's own defaults (10 jobs, a look
-every 0.5 s: about 20 jobs a second a worker, whatever the machine), and with settings raised until the
-processor is the limit; ratios are to the faster.
+every 0.5 s, which holds a worker to some tens of jobs a second, whatever the machine), and with settings
+raised until the processor is the limit; ratios are to the faster.
 """
 
 from __future__ import annotations

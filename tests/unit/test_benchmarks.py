@@ -82,6 +82,9 @@ def test_figures_take_the_place_of_older_ones() -> None:
         "system": "Linux",
         "disk": "ext4",
         "python": "3.11",
+        "sqlite": "3.40.1",
+        "load_before": 0.1,
+        "commit": "1a2b3c4",
     }
     run = results.as_json(sections, machine | {"tools": ["smtp-sink"]}, {}, "2027-03-01T09:30:00+00:00")
     page = "Before\n<!-- figures -->\nold\n<!-- end -->\nafter <!-- end -->\n"
@@ -91,6 +94,7 @@ def test_figures_take_the_place_of_older_ones() -> None:
     assert "| fast enough | 300 messages/s | 30 × the recipe | ≥ 25 × | yes |\n" in text
     assert "| too late | 151 ms |  | ≤ 150 ms | **no** |\n<!-- end -->\nafter" in text
     assert text.startswith("Before\n<!-- figures -->\nMeasured on 2027-03-01")
+    assert "SQLite 3.40.1, smtp-sink; load before 0.1, commit 1a2b3c4.\n" in text
     assert "old" not in text
 
 
