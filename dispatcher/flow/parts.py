@@ -11,7 +11,7 @@ from dispatcher.flow.draft import Draft
 from dispatcher.flow.readers import Reader
 from dispatcher.ledger.expanding import Expansion
 
-#: Readers of the first part: what a worker claims at a time, so that the first mail leaves as soon as can be.
+#: Readers of the first part: a little more than a worker claims at a time, so that mail leaves at once.
 FIRST = 250
 #: Readers of a part at most. Each part has twice as many as the one before it.
 MOST = 2000
