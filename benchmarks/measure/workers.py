@@ -59,6 +59,7 @@ def _slow(bench: Bench, number: int) -> float:
         with system.running(
             root, folder / "state", sink.port, workers=number, variables=variables
         ) as running:
+            running.settle()
             [sent] = running.send(running.event("planned-maintenance", "all"))
             if not wait_until(lambda: sink.taken() >= people, 120):
                 raise Mismatch(f"the {sink.name} took {sink.taken():,} of {people:,} messages in 120 s")
