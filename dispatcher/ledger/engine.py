@@ -34,7 +34,7 @@ _PRAGMAS = (
     f"busy_timeout={BUSY_SECONDS * 1000}",
     "synchronous=FULL",  # a commit is on the disk before anybody hears of it
     "foreign_keys=ON",
-    "cache_size=-20000",  # kB
+    "cache_size=-8000",  # kB, of each connection
     "journal_size_limit=67108864",  # bytes; gives back the disk that one large expansion took
 )
 
