@@ -40,7 +40,8 @@ def describe(root: Path, tools: Sequence[str] = ()) -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        # What a distributor or a cloud adds to the number says nothing of speed.
+        "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
         "disk": _file_system(root),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
